@@ -1,6 +1,7 @@
 package bambu
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 )
@@ -68,6 +69,14 @@ type Fans struct {
 // Lights are the lamps the printer reports, by their firmware name.
 type Lights []Light
 
+// MarshalJSON writes no lamps as []: in a Patch null would mean "unchanged".
+func (l Lights) MarshalJSON() ([]byte, error) {
+	if l == nil {
+		return []byte("[]"), nil
+	}
+	return json.Marshal([]Light(l))
+}
+
 // Light is one lamp: node is chamber_light, chamber_light2, work_light, …
 type Light struct {
 	Node string `json:"node"`
@@ -86,9 +95,9 @@ type Filament struct {
 // AMSUnit is one AMS: ids 0..3 four-slot units, 16 the A2L's AMS Lite, 128..135 AMS HT.
 type AMSUnit struct {
 	ID            int          `json:"id"`
-	Kind          string       `json:"kind"`           // "ams", "ams_lite", "ams_2_pro", "ams_ht", "" unknown
+	Kind          string       `json:"kind"`           // AMS, AMSLite, AMS2Pro, AMSHT; "" unknown
 	Humidity      Opt[int]     `json:"humidity"`       // percent RH where the unit measures it
-	HumidityLevel Opt[int]     `json:"humidity_level"` // 1 wet … 5 dry
+	HumidityLevel Opt[int]     `json:"humidity_level"` // 1 wet … 5 dry; unknown for an AMS Lite, which is open
 	Temperature   Opt[float64] `json:"temperature"`    // °C; unknown where it has no sensor
 	Extruder      Opt[int]     `json:"extruder"`       // 0 right, 1 left
 	Drying        Opt[int]     `json:"drying"`         // seconds left, 0 not drying

@@ -27,6 +27,12 @@ type Agent struct {
 	LastSeen  time.Time // zero: never connected
 }
 
+// AgentRevision is what a hub's link to an agent has to follow of its row.
+type AgentRevision struct {
+	Revision int64 // of its config
+	Revoked  bool
+}
+
 // Enrolment is a one-time permission to enrol an agent at a site. Only the hash
 // of its secret is kept.
 type Enrolment struct {
@@ -102,3 +108,11 @@ const (
 	EventSiteUpdated    = "site_updated"
 	EventSiteRemoved    = "site_removed"
 )
+
+// PrinterState is the last picture of a printer, as the database remembers it.
+type PrinterState struct {
+	PrinterID int64
+	Connected bool // it was announced online
+	SeenAt    time.Time
+	Status    []byte // JSON of a bambu.Status
+}
