@@ -1,0 +1,90 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"bambuddy/shared/farm"
+)
+
+const about = `Everything a Bambuddy hub knows and does, for programs and for its own page.
+
+All paths lie below ` + "`/api/v1`" + ` and answer with and without a trailing slash.
+
+**Keys.** Send an API key as ` + "`X-API-Key: bb_…`" + ` or ` + "`Authorization: Bearer bb_…`" + `. Each operation names the permission it needs in ` + "`x-permission`" + `.
+
+**Errors** are always ` + "`{\"detail\", \"code\"}`" + `. A resource outside of a key's scope is 404.
+
+**Limits** are counted per key and clock minute, by the class in ` + "`x-rate-limit`" + `: read 100, write 30, control 10 unless the key has its own. Refusals other than 429 count as well.
+
+**Units.** Durations are whole seconds, temperatures °C, filament grams, times RFC 3339 in UTC. What is not known, or has no sensor, is null.
+
+**Lists** are arrays with their whole length in ` + "`X-Total-Count`" + `. Unknown fields and query parameters are ignored.`
+
+// document is the OpenAPI document before its routes, and how huma is to behave.
+func document(version string) huma.Config {
+	cfg := huma.DefaultConfig("Bambuddy", version)
+	cfg.CreateHooks = nil // no $schema fields and Link headers
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
+	cfg.AllowAdditionalPropertiesByDefault = true // unknown fields are ignored
+	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: encode, Unmarshal: decode}}
+	cfg.Info.Description = about
+	cfg.Servers = []*huma.Server{{URL: base}}
+	cfg.Tags = []*huma.Tag{
+		{Name: "Printers", Description: "Registered printers and what they are doing."},
+		{Name: "Sites", Description: "Places with printers."},
+		{Name: "Agents", Description: "The programs beside the printers, and how they join."},
+		{Name: "Events", Description: "Everything that happens, as it happens."},
+		{Name: "API Keys", Description: "Who may call."},
+		{Name: "System", Description: "The hub itself."},
+	}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"ApiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, as it is."},
+		"Bearer": {Type: "http", Scheme: "bearer", Description: "An API key as a bearer token."},
+	}
+	cfg.Components.Headers = map[string]*huma.Header{
+		"X-RateLimit-Limit":     {Description: "Requests a minute allowed in this route's class.", Schema: &huma.Schema{Type: huma.TypeInteger}},
+		"X-RateLimit-Remaining": {Description: "How many are left in this minute.", Schema: &huma.Schema{Type: huma.TypeInteger}},
+		"X-RateLimit-Reset":     {Description: "When the count starts again, in Unix seconds.", Schema: &huma.Schema{Type: huma.TypeInteger}},
+	}
+	return cfg
+}
+
+// encode writes an answer in one go. A client that went away is not an error of
+// ours: net/http ends the request by itself.
+func encode(w io.Writer, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, _ = w.Write(buf.Bytes())
+	return nil
+}
+
+// decode reads a body that readBody has found to be JSON, without repeating
+// anything of it in an error.
+func decode(b []byte, v any) error {
+	err := json.Unmarshal(b, v)
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return farm.Errorf(farm.Invalid, "%s is not a value this field can hold", orThis(wrong.Field))
+	}
+	if err != nil {
+		return fmt.Errorf("the body cannot be read")
+	}
+	return nil
+}
+
+func orThis(field string) string {
+	if field == "" {
+		return "this"
+	}
+	return field
+}

@@ -1,0 +1,37 @@
+package api
+
+import (
+	"slices"
+
+	"bambuddy/shared/bambu"
+)
+
+// HMSError is one health message of the printer.
+type HMSError struct {
+	Code     string         `json:"code" example:"HMS_0300_0100_0001_0001"`
+	Severity bambu.Severity `json:"severity" enum:"fatal,serious,common,info"`
+	Module   *string        `json:"module" doc:"The part of the printer it comes from; null when not known." example:"motion controller"`
+	Message  *string        `json:"message" doc:"In words; null where we have none."`
+}
+
+// PrintError is the error that holds up a print.
+type PrintError struct {
+	Code    string  `json:"code" example:"0300-8015"`
+	Message *string `json:"message" doc:"In words; null where we have none."`
+}
+
+// hmsErrors leaves out the echo of a cancelled print, which is no fault and does
+// not count in hms_status either.
+func hmsErrors(f bambu.Faults) []HMSError {
+	faults := slices.DeleteFunc(slices.Clone(f.HMS), bambu.HMS.CancelEcho)
+	return mapped(faults, func(h bambu.HMS) HMSError {
+		return HMSError{Code: h.String(), Severity: h.Severity(), Module: orNull(h.Module()), Message: orNull(h.Message())}
+	})
+}
+
+func printError(f bambu.Faults) nullable[PrintError] {
+	if f.PrintError == 0 || bambu.IsCancelEcho(f.PrintError) {
+		return nullable[PrintError]{}
+	}
+	return some(PrintError{Code: bambu.ErrorCode(f.PrintError), Message: orNull(bambu.ErrorMessage(f.PrintError))})
+}

@@ -1,0 +1,231 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"mime"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"bambuddy/hub/internal/auth"
+	"bambuddy/shared/farm"
+)
+
+// notes are what the layers of one request tell the access log.
+type notes struct {
+	id     string
+	caller string
+	err    *Error
+}
+
+type notesKey struct{}
+
+// note gives the request's notes; outside of a request, ones nobody reads.
+func note(ctx context.Context) *notes {
+	if n, ok := ctx.Value(notesKey{}).(*notes); ok {
+		return n
+	}
+	return &notes{}
+}
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// observe gives a request its id, writes the one line of the access log, and
+// turns a panic into an answer. Queries and headers are never logged: they may
+// hold secrets.
+func observe(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := &notes{id: r.Header.Get("X-Request-Id")}
+			if !requestID.MatchString(n.id) {
+				var b [8]byte
+				_, _ = rand.Read(b[:]) // it never fails: the runtime ends the process first
+				n.id = hex.EncodeToString(b[:])
+			}
+			w.Header().Set("X-Request-Id", n.id)
+			r = r.WithContext(context.WithValue(r.Context(), notesKey{}, n))
+			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+			began := time.Now()
+			defer func() {
+				lost := rescue(ww, r, recover())
+				access(r, ww, n, began, log)
+				if lost { // half an answer is out: only a broken connection tells the client so
+					panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to abort an answer
+				}
+			}()
+			next.ServeHTTP(ww, r)
+		})
+	}
+}
+
+// rescue answers after a panic. It tells true when the answer had begun already.
+func rescue(w middleware.WrapResponseWriter, r *http.Request, p any) (lost bool) {
+	if p == nil {
+		return false
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return true
+	}
+	err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	if w.Status() != 0 {
+		note(r.Context()).err = asError(err)
+		return true
+	}
+	writeError(w, r, err)
+	return false
+}
+
+func access(r *http.Request, w middleware.WrapResponseWriter, n *notes, began time.Time, log *slog.Logger) {
+	level := slog.LevelDebug
+	attrs := []slog.Attr{
+		slog.String("request", n.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", w.Status()), slog.Int("bytes", w.BytesWritten()), slog.Duration("took", time.Since(began)),
+		slog.String("caller", n.caller), slog.String("remote", r.RemoteAddr),
+	}
+	if n.err != nil && n.err.status >= http.StatusInternalServerError && r.Context().Err() == nil {
+		level = slog.LevelWarn
+		var cause any = n.err
+		if n.err.cause != nil {
+			cause = n.err.cause
+		}
+		attrs = append(attrs, slog.Any("err", cause))
+	}
+	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// harden sets what a browser should know of every answer.
+func harden(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unrouted answers what no route takes: 404, or 405 with the methods there are.
+// A page for people may lie beside the API. Such requests count for their
+// address, so that guessing paths is as slow as anything else.
+func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		path := strings.TrimSuffix(r.URL.Path, "/")
+		var allowed []string
+		for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			look := m
+			if m == http.MethodHead {
+				look = http.MethodGet // middleware.GetHead serves it
+			}
+			if router.Match(chi.NewRouteContext(), look, path) {
+				allowed = append(allowed, m)
+			}
+		}
+		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+		switch {
+		case len(allowed) > 0 && r.Method == http.MethodOptions:
+			w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case len(allowed) == 0 && reading && page != nil && !strings.HasPrefix(r.URL.Path, "/api/"):
+			page.ServeHTTP(w, r)
+			return
+		}
+		class := auth.WriteClass
+		if reading {
+			class = auth.ReadClass
+		}
+		if !s.admitted(w, r, s.auth.TakeAddr(r.RemoteAddr, class)) {
+			return
+		}
+		if len(allowed) == 0 {
+			writeError(w, r, errNoSuchThing())
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		writeError(w, r, farm.Errorf(farm.MethodNotAllowed, "this path takes %s", strings.Join(allowed, ", ")))
+	}
+}
+
+// The bounds of a request's body.
+const (
+	maxBody     = 1 << 20
+	bodyTimeout = 10 * time.Second
+)
+
+// readBody takes in a JSON body, whole and bounded, before anything looks at it:
+// huma alone would echo parts of it in errors and tell a slow one with a status
+// that is not ours.
+func readBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isJSON(r.Header.Get("Content-Type")) {
+			writeError(w, r, farm.Errorf(farm.UnsupportedType, "send the body as application/json"))
+			return
+		}
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer without deadlines is a test's
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		_ = rc.SetReadDeadline(time.Time{}) // or it would end the request's context later on
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			writeError(w, r, farm.Errorf(farm.TooLarge, "the body is larger than %d bytes", maxBody))
+			return
+		case err != nil:
+			writeError(w, r, farm.Wrap(farm.Invalid, err, "the body did not arrive whole"))
+			return
+		}
+		if err := isObject(b); err != nil {
+			writeError(w, r, err)
+			return
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Body = io.NopCloser(bytes.NewReader(b))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
+}
+
+func isObject(b []byte) error {
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
+		return farm.Errorf(farm.Invalid, "body: a JSON object is needed")
+	}
+	var raw json.RawMessage
+	err := json.Unmarshal(b, &raw)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return farm.Errorf(farm.Invalid, "body: is not JSON (byte %d)", syntax.Offset)
+	case err != nil:
+		return farm.Errorf(farm.Invalid, "body: is not JSON")
+	case b[0] != '{':
+		return farm.Errorf(farm.Invalid, "body: expected a JSON object")
+	}
+	return nil
+}
+
+// retryAfter is the whole seconds until a moment, at least 1.
+func retryAfter(t time.Time) int { return max(1, int(math.Ceil(time.Until(t).Seconds()))) }

@@ -1,0 +1,225 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"bambuddy/hub/internal/auth"
+	"bambuddy/shared/farm"
+)
+
+// base is where the API lives.
+const base = "/api/v1"
+
+// route is one line of the API: where, who may, how often, and what the document
+// says of it. Permission and class are declared here and nowhere else; a route
+// without them does not get past New.
+type route struct {
+	id      string // operation id, snake case
+	method  string
+	path    string // below base
+	tag     string // heading of the reference
+	summary string
+	about   string
+
+	needs  farm.Permission
+	limit  auth.Class
+	public bool // no key; needs is empty then
+	free   bool // not counted; only /health
+
+	created   bool                      // answers 201
+	rooted    bool                      // answers at the root as well
+	errors    []farm.Code               // beyond what every route can answer
+	responses map[string]*huma.Response // of a route whose answer is no JSON value
+}
+
+// check tells what is missing or contradictory in a route's declaration.
+func (rt route) check() error {
+	want := auth.WriteClass
+	switch {
+	case rt.method == http.MethodGet:
+		want = auth.ReadClass
+	case rt.needs == farm.Control:
+		want = auth.ControlClass
+	}
+	switch {
+	case rt.id == "" || rt.tag == "" || rt.summary == "":
+		return fmt.Errorf("route %s %s: id, tag and summary are needed", rt.method, rt.path)
+	case rt.public == (rt.needs != ""):
+		return fmt.Errorf("route %s: needs either a permission or to be public", rt.id)
+	case !rt.public && !slices.Contains(farm.Permissions, rt.needs):
+		return fmt.Errorf("route %s: no such permission %q", rt.id, rt.needs)
+	case rt.free && rt.limit == "":
+		return nil
+	case rt.limit != want:
+		return fmt.Errorf("route %s: its limit class must be %q, not %q", rt.id, want, rt.limit)
+	}
+	return nil
+}
+
+// register adds a route with its handler. Handlers return errors; this is where
+// they become answers.
+func register[I, O any](s *server, rt route, handle func(context.Context, *I) (*O, error)) {
+	if err := rt.check(); err != nil {
+		s.faults = append(s.faults, err)
+		return
+	}
+	op := rt.operation()
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		e := asError(err)
+		note(ctx).err = e
+		return nil, e
+	})
+	delete(op.Responses, "422") // huma documents it by itself; it is never used
+	for status, r := range op.Responses {
+		if !rt.free && (status < "300" || status == "429") { // on the others too, but once told is enough
+			documentLimits(r)
+		}
+	}
+}
+
+func (rt route) operation() huma.Operation {
+	op := huma.Operation{
+		OperationID: rt.id, Method: rt.method, Path: rt.path, Tags: []string{rt.tag}, Summary: rt.summary, Description: rt.about,
+		Metadata: map[string]any{routeKey: rt}, Errors: rt.statuses(), Responses: rt.responses,
+		// The body is read and bounded before huma sees it, see readBody.
+		MaxBodyBytes: -1, BodyReadTimeout: -1,
+	}
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
+	if rt.created {
+		op.DefaultStatus = http.StatusCreated
+	}
+	if !rt.public {
+		op.Security = []map[string][]string{{"ApiKey": {}}, {"Bearer": {}}}
+		op.Extensions = map[string]any{"x-permission": rt.needs, "x-rate-limit": rt.limit}
+	}
+	return op
+}
+
+// statuses lists the error statuses a route can answer with.
+func (rt route) statuses() []int {
+	codes := append([]farm.Code{farm.Internal}, rt.errors...)
+	if !rt.free {
+		codes = append(codes, farm.RateLimited)
+	}
+	if !rt.public {
+		codes = append(codes, farm.Unauthorized, farm.Forbidden, farm.Unavailable)
+	}
+	if strings.Contains(rt.path, "{") {
+		codes = append(codes, farm.NotFound)
+	}
+	if rt.method == http.MethodPatch || rt.method == http.MethodPost {
+		codes = append(codes, farm.Invalid)
+	}
+	var out []int
+	for _, c := range codes {
+		if !slices.Contains(out, c.Status()) {
+			out = append(out, c.Status())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func documentLimits(r *huma.Response) {
+	if r.Headers == nil {
+		r.Headers = map[string]*huma.Param{}
+	}
+	for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+		r.Headers[name] = &huma.Header{Ref: "#/components/headers/" + name}
+	}
+}
+
+const routeKey = "route"
+
+// adapter is the only way from huma to the router: it puts the gate before every
+// handler and takes nothing that does not declare who may call it.
+type adapter struct {
+	server *server
+	router chi.Router
+}
+
+// Handle adds an operation to the router.
+func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
+	rt, ok := op.Metadata[routeKey].(route)
+	if !ok {
+		a.server.faults = append(a.server.faults, fmt.Errorf("route %s %s: does not declare who may call it", op.Method, op.Path))
+		return
+	}
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler(humachi.NewContext(op, r, w))
+	})
+	if op.RequestBody != nil {
+		h = readBody(h)
+	}
+	h = a.server.gate(rt, h)
+	a.router.Method(op.Method, base+op.Path, h)
+	if rt.rooted {
+		a.router.Method(op.Method, op.Path, h)
+	}
+}
+
+// ServeHTTP is part of huma's interface.
+func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.ServeHTTP(w, r) }
+
+// gate lets through who may call a route, often enough. Order matters: who, how
+// often (so that refusals count), then what for.
+func (s *server) gate(rt route, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.public {
+			if rt.free || s.admitted(w, r, s.auth.TakeAddr(r.RemoteAddr, rt.limit)) {
+				next.ServeHTTP(w, r)
+			}
+			return
+		}
+		p, err := s.auth.Authenticate(r.Context(), r.Header)
+		switch {
+		case farm.Is(err, farm.Unauthorized):
+			if s.admitted(w, r, s.auth.TakeAddr(r.RemoteAddr, rt.limit)) {
+				writeError(w, r, err)
+			}
+			return
+		case err != nil:
+			writeError(w, r, err)
+			return
+		}
+		note(r.Context()).caller = p.Name()
+		if !s.admitted(w, r, s.auth.Take(p, rt.limit)) {
+			return
+		}
+		if !p.May(rt.needs) {
+			writeError(w, r, farm.Errorf(farm.Forbidden, "this key lacks the permission %q", rt.needs))
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+	})
+}
+
+// admitted writes the rate limit headers, and the refusal when the limit is used up.
+func (s *server) admitted(w http.ResponseWriter, r *http.Request, d auth.Decision) bool {
+	h := w.Header()
+	h.Set("X-RateLimit-Limit", strconv.Itoa(d.Limit))
+	h.Set("X-RateLimit-Remaining", strconv.Itoa(d.Remaining))
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(d.Reset.Unix(), 10))
+	if d.Allowed {
+		return true
+	}
+	wait := retryAfter(d.Reset)
+	h.Set("Retry-After", strconv.Itoa(wait))
+	writeError(w, r, farm.Errorf(farm.RateLimited, "more than %d requests a minute; try again in %d s", d.Limit, wait))
+	return false
+}

@@ -1,0 +1,93 @@
+// Package auth decides who calls the hub and what they may do: API keys, the
+// permissions and scopes they carry, and how often they may call.
+//
+// It is deny by default. A request without a valid key has no Principal; a
+// database that does not answer is an error, never a guest.
+package auth
+
+import (
+	"context"
+
+	"bambuddy/shared/farm"
+)
+
+// Principal is who calls, and what they may do and see. Handlers ask it, never
+// the key behind it. It is a value and safe to share.
+type Principal struct {
+	key farm.APIKey
+}
+
+// Name is what a person calls the caller, for the log.
+func (p Principal) Name() string { return p.key.Name }
+
+// Subject is whom the caller's requests are counted for.
+func (p Principal) Subject() Subject { return Subject{Key: p.key.ID} }
+
+// May tells whether the caller has a permission.
+func (p Principal) May(need farm.Permission) bool { return p.key.May(need) }
+
+// Sees tells whether a printer is within the caller's scope.
+func (p Principal) Sees(printerID, siteID int64) bool { return p.key.Sees(printerID, siteID) }
+
+// SeesSite tells whether a site is within the caller's scope.
+func (p Principal) SeesSite(siteID int64) bool { return p.key.SeesSite(siteID) }
+
+// Sites lists the sites the caller is limited to; nil means all.
+func (p Principal) Sites() []int64 { return p.key.Sites }
+
+// AllPrinters tells that the caller is not limited to named printers.
+func (p Principal) AllPrinters() bool { return p.key.Printers == nil }
+
+// Exceeds names the first thing a key would carry beyond the caller's own
+// ("permissions", "printers", "sites"), or "" when it stays within. Nobody hands
+// out, sees or changes more than they have.
+func (p Principal) Exceeds(k farm.APIKey) string {
+	for _, perm := range k.Permissions {
+		if !p.May(perm) {
+			return "permissions"
+		}
+	}
+	if !within(k.Printers, p.key.Printers) {
+		return "printers"
+	}
+	if !within(k.Sites, p.key.Sites) {
+		return "sites"
+	}
+	return ""
+}
+
+// within compares allow-lists, where nil means everything.
+func within(list, limit []int64) bool {
+	if limit == nil {
+		return true
+	}
+	if list == nil {
+		return false
+	}
+	allowed := make(map[int64]bool, len(limit))
+	for _, id := range limit {
+		allowed[id] = true
+	}
+	for _, id := range list {
+		if !allowed[id] {
+			return false
+		}
+	}
+	return true
+}
+
+type contextKey struct{}
+
+// With puts the caller into a request's context.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, p)
+}
+
+// From gives the caller of a request. Without one it gives a Principal that may
+// do nothing and sees nothing.
+func From(ctx context.Context) Principal {
+	if p, ok := ctx.Value(contextKey{}).(Principal); ok {
+		return p
+	}
+	return Principal{key: farm.APIKey{Printers: []int64{}, Sites: []int64{}}}
+}
