@@ -116,3 +116,12 @@ type PrinterState struct {
 	SeenAt    time.Time
 	Status    []byte // JSON of a bambu.Status
 }
+
+// AgentConfig is what the config of one agent is made of, read in one moment.
+type AgentConfig struct {
+	Agent      Agent
+	SiteName   string
+	Printers   []Printer
+	Codes      map[int64][]byte // sealed access codes, by printer id
+	Tombstones []Tombstone
+}

@@ -115,6 +115,12 @@ func (f *Fleet) Views() []View {
 	return out
 }
 
+// InPrint tells whether a print is under way at a printer, as far as is known.
+func (f *Fleet) InPrint(printerID int64) bool {
+	v, ok := f.View(printerID)
+	return ok && v.InPrint()
+}
+
 // Put takes in a printer as it is registered now, new or changed.
 func (f *Fleet) Put(p farm.Printer) {
 	f.mu.Lock()

@@ -45,6 +45,22 @@ func (f *Fleet) AgentConnected(agentID int64) bool {
 	return ok && a.up
 }
 
+// PutAgent takes in an agent as it is registered now, for the events that name it.
+func (f *Fleet) PutAgent(a farm.Agent) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.agent(a.ID)
+	p.siteID, p.name = a.SiteID, a.Name
+}
+
+// RemoveAgent forgets an agent.
+func (f *Fleet) RemoveAgent(agentID int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.agents, agentID)
+	f.agentChanged(agentID)
+}
+
 func (f *Fleet) agent(id int64) *presence {
 	a, ok := f.agents[id]
 	if !ok {
