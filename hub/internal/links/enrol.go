@@ -71,7 +71,7 @@ func (l *Links) redeem(w http.ResponseWriter, r *http.Request) (wire.EnrolResult
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), enrolPatience)
 	defer cancel()
-	agent, err := l.o.Store.RedeemEnrolment(ctx, sha256.Sum256([]byte(in.Secret.Reveal())), farm.Agent{
+	agent, err := l.o.Registry.RedeemEnrolment(ctx, sha256.Sum256([]byte(in.Secret.Reveal())), farm.Agent{
 		UID: newID(), Name: agentName(in.Name), PublicKey: in.PublicKey, Version: clip(in.Version, 64), Platform: clip(in.Platform, 64),
 	})
 	if err != nil {

@@ -30,9 +30,6 @@ type Store interface {
 	AgentByUID(ctx context.Context, uid string) (farm.Agent, error)
 	// Site finds a site.
 	Site(ctx context.Context, id int64) (farm.Site, error)
-	// RedeemEnrolment uses up an enrolment by the SHA-256 of its secret and makes the
-	// agent; its errors are sentences for the person who enrols.
-	RedeemEnrolment(ctx context.Context, secretHash [32]byte, a farm.Agent) (farm.Agent, error)
 	// SeenAgent notes that an agent is or was connected.
 	SeenAgent(ctx context.Context, id int64, version, platform string, at time.Time) error
 	// Revisions gives what sessions have to follow, by agent.
@@ -41,8 +38,11 @@ type Store interface {
 	AppendEvent(ctx context.Context, e farm.Event) (farm.Event, error)
 }
 
-// Registry is where an agent's config comes from.
+// Registry is where agents are made and their configs come from.
 type Registry interface {
+	// RedeemEnrolment uses up an enrolment by the SHA-256 of its secret and makes the
+	// agent; its errors are sentences for the person who enrols.
+	RedeemEnrolment(ctx context.Context, secretHash [32]byte, a farm.Agent) (farm.Agent, error)
 	AgentConfig(ctx context.Context, agentID int64) (wire.Config, error)
 	// ConfigAcked notes that the agent has applied a revision.
 	ConfigAcked(ctx context.Context, agentID, revision int64) error

@@ -144,10 +144,15 @@ func (r *Registry) RemoveAgent(ctx context.Context, id int64) error {
 	return nil
 }
 
-// Enrolled is told after an agent was enrolled: it may have adopted printers.
-func (r *Registry) Enrolled(ctx context.Context, a farm.Agent) error {
+// RedeemEnrolment uses up an enrolment by the SHA-256 of its secret and makes the
+// agent, which adopts printers that have none.
+func (r *Registry) RedeemEnrolment(ctx context.Context, secretHash [32]byte, a farm.Agent) (farm.Agent, error) {
+	a, err := r.store.RedeemEnrolment(ctx, secretHash, a)
+	if err != nil {
+		return a, err
+	}
 	r.live.PutAgent(a)
-	return r.refresh(ctx, a.ID)
+	return a, r.refresh(ctx, a.ID)
 }
 
 // refresh gives the live picture an agent's printers as they are now.

@@ -25,6 +25,7 @@ type Store interface {
 	AckConfig(ctx context.Context, agentID, revision int64) error
 
 	CreateEnrolment(ctx context.Context, e farm.Enrolment) (farm.Enrolment, error)
+	RedeemEnrolment(ctx context.Context, secretHash [32]byte, a farm.Agent) (farm.Agent, error)
 	Enrolments(ctx context.Context) ([]farm.Enrolment, error)
 	DeleteEnrolment(ctx context.Context, id int64) error
 

@@ -1,0 +1,186 @@
+// Command bambuddy-hub is the centre of a Bambuddy farm: it holds the links to
+// the agents and serves the REST API and the page for people.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"bambuddy/hub/app"
+	"bambuddy/shared/buildinfo"
+	"bambuddy/shared/farm"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2 // wrong command line or configuration
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// commands is the command line. Every flag can also be given as BAMBUDDY_… in
+// the environment or in the settings file.
+type commands struct {
+	Config kong.ConfigFlag `placeholder:"FILE" help:"Settings file: a JSON object of flags." env:"BAMBUDDY_CONFIG"`
+
+	Serve       serveCommand       `cmd:"" help:"Run the hub."`
+	Apikey      apikeyCommand      `cmd:"" help:"API keys."`
+	Enrolment   enrolmentCommand   `cmd:"" help:"Enrolment tokens for agents."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running hub whether it is well; exit code 0 if so."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+// environment is what a command has of the process around it.
+type environment struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+// usageError is a wrong setting: its line names it.
+type usageError struct{ error }
+
+// run is the whole program: arguments in, exit code out.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	helped := false
+	parser, err := kong.New(&commands{},
+		kong.Name("bambuddy-hub"), kong.Description("The centre of a Bambuddy farm."),
+		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }), kong.Configuration(kong.JSON),
+	)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	chosen, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		return fail(stderr, usageError{fmt.Errorf("%w (see --help)", err)})
+	}
+	if err := chosen.Run(environment{ctx, stdout, stderr}); err != nil {
+		return fail(stderr, err)
+	}
+	return exitOK
+}
+
+// fail tells why the program ends, in one line.
+func fail(stderr io.Writer, err error) int {
+	_, _ = fmt.Fprintf(stderr, "bambuddy-hub: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	var usage usageError
+	if errors.As(err, &usage) || app.ErrUsage(err) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// database says where a hub keeps what it knows.
+type database struct {
+	Data            string `required:"" placeholder:"DIR" help:"Where the hub keeps its data." env:"BAMBUDDY_DATA"`
+	DatabaseURL     string `placeholder:"URL" help:"PostgreSQL, as postgres://…; without one, SQLite in the data directory." env:"BAMBUDDY_DATABASE_URL"`
+	DatabaseURLFile string `placeholder:"FILE" help:"A file that holds the database URL." env:"BAMBUDDY_DATABASE_URL_FILE"`
+}
+
+func (d database) url() (farm.Secret, error) {
+	return secret("database-url", d.DatabaseURL, d.DatabaseURLFile)
+}
+
+// secret takes a secret from a flag or from a file that holds it.
+func secret(name, value, file string) (farm.Secret, error) {
+	if value != "" || file == "" {
+		return farm.Secret(value), nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", usageError{fmt.Errorf("--%s-file: %w", name, err)}
+	}
+	return farm.Secret(strings.TrimSpace(string(text))), nil
+}
+
+type apikeyCommand struct {
+	Create apikeyCreateCommand `cmd:"" help:"Make an API key and print it; it is shown this once."`
+}
+
+type apikeyCreateCommand struct {
+	database
+	Name         string   `required:"" help:"What the key is for."`
+	Permissions  []string `required:"" enum:"read,queue,control,admin" help:"Of read, queue, control, admin."`
+	LimitRead    int      `help:"Reads a minute; 0: the hub's default."`
+	LimitWrite   int      `help:"Writes a minute; 0: the hub's default."`
+	LimitControl int      `help:"Commands a minute; 0: the hub's default."`
+}
+
+// Run makes the key.
+func (c apikeyCreateCommand) Run(e environment) error {
+	return withAdmin(e, c.database, func(a *app.Admin) error {
+		var permissions []farm.Permission
+		for _, p := range c.Permissions {
+			permissions = append(permissions, farm.Permission(p))
+		}
+		key, err := a.NewKey(e.ctx, c.Name, permissions, farm.Limits{Read: c.LimitRead, Write: c.LimitWrite, Control: c.LimitControl})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(e.stdout, key.Reveal())
+		return err
+	})
+}
+
+type enrolmentCommand struct {
+	Create enrolmentCreateCommand `cmd:"" help:"Make a token that enrols one agent within 15 minutes, and print it."`
+}
+
+type enrolmentCreateCommand struct {
+	database
+	Site string `default:"Default" help:"The site of the agent; it is made if there is none of that name."`
+	URL  string `name:"url" help:"Where the agent reaches this hub; without it, where the hub last served." env:"BAMBUDDY_PUBLIC_URL"`
+}
+
+// Run makes the token.
+func (c enrolmentCreateCommand) Run(e environment) error {
+	return withAdmin(e, c.database, func(a *app.Admin) error {
+		token, madeSite, err := a.NewEnrolment(e.ctx, c.Site, c.URL)
+		if err != nil {
+			return err
+		}
+		if madeSite {
+			_, _ = fmt.Fprintf(e.stderr, "bambuddy-hub: made the site %q\n", c.Site)
+		}
+		_, err = fmt.Fprintln(e.stdout, token.Reveal())
+		return err
+	})
+}
+
+func withAdmin(e environment, d database, do func(*app.Admin) error) (err error) {
+	url, err := d.url()
+	if err != nil {
+		return err
+	}
+	a, err := app.OpenAdmin(e.ctx, d.Data, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	return do(a)
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(e environment) error {
+	_, err := fmt.Fprintf(e.stdout, "bambuddy-hub %s %s\n", buildinfo.Version(), buildinfo.Platform())
+	return err
+}
