@@ -1,0 +1,61 @@
+# The commands of this repository; `make` alone lists them.
+
+GO      ?= go
+TOOLS   := -modfile=deploy/tools/go.mod
+GOTOOL  := $(GO) tool $(TOOLS)
+PACKAGES ?= ./...
+BIN     := bin
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check fmt format vet lint cross race e2e bench fuzz clean deps
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/bambuddy-hub, bin/bambuddy-agent, bin/bambuddy-simulator
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bambuddy-hub ./hub
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bambuddy-agent ./agent
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bambuddy-simulator ./shared/simprinter/bambuddy-simulator
+
+demo: ## build all, start a hub, an agent and six simulated printers, print URL and key
+	@bash deploy/scripts/demo.sh
+
+test: deps race ## run every test with the race detector
+
+check: deps format vet lint cross race ## all that CI checks
+
+deps:
+	@bash deploy/scripts/test-deps.sh
+
+fmt: ## format the code
+	$(GOTOOL) gofumpt -w .
+
+format:
+	@out=$$($(GOTOOL) gofumpt -l .); test -z "$$out" || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+lint: ## run the linters
+	$(GOTOOL) golangci-lint run --timeout 20m
+
+cross:
+	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./agent
+	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) build -o /dev/null ./agent
+
+race:
+	$(GO) test -race -shuffle=on -timeout 20m $(PACKAGES)
+
+e2e: deps ## run the whole-system tests alone
+	$(GO) test -race -timeout 20m ./deploy/e2e/...
+
+bench: ## run all benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(PACKAGES)
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@bash deploy/scripts/fuzz.sh $(FUZZTIME)
+
+clean: ## remove what was built and the demo's data
+	rm -rf $(BIN) .demo
