@@ -1,0 +1,119 @@
+// Package app builds the parts of one agent, in order, and runs them.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"bambuddy/agent/internal/fleet"
+	"bambuddy/agent/internal/hublink"
+	"bambuddy/shared/buildinfo"
+	"bambuddy/shared/dirlock"
+)
+
+// lockFile is what a running agent locks in its data directory.
+const lockFile = "agent.lock"
+
+// drainTime is how long the parts may take to end; a daemon is to be gone within 10 s.
+const drainTime = 9 * time.Second
+
+// DialFunc opens network connections.
+type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Options are what an agent needs from outside. Tests give their own dialers.
+type Options struct {
+	DataDir    string   // made if it is missing
+	Dial       DialFunc // to printers; nil: the operating system's
+	HubDial    DialFunc // to the hub; nil: the operating system's, through a proxy where the environment names one
+	AllowPlain bool     // speak to a hub on another machine without encryption
+	Log        *slog.Logger
+}
+
+// Run runs one agent until ctx ends; it is gone within 10 s then. It fails at
+// once when another agent works on the data directory (dirlock.ErrHeld), when the
+// agent is not enrolled (farm.NotFound) or its files cannot be used.
+func Run(ctx context.Context, o Options) (err error) {
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := dirlock.Take(ctx, o.DataDir, lockFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	identity, err := hublink.LoadIdentity(o.DataDir)
+	if err != nil {
+		return err
+	}
+	printers, err := fleet.New(fleet.Options{
+		Dir: o.DataDir, HubID: identity.HubID, Dial: o.dial(), Log: o.Log.With("part", "printers"),
+	})
+	if err != nil {
+		return err
+	}
+	link := hublink.New(hublink.Options{
+		Identity: identity, BootID: rand.Text(), Version: buildinfo.Version(), Fleet: linked{printers},
+		AllowPlain: o.AllowPlain, Dial: o.HubDial, Proxy: o.proxy(), Log: o.Log.With("part", "link"),
+	})
+	reporter := newReporter(o.DataDir, identity.HubURL, link, printers, o.Log)
+	o.Log.Info("agent", "version", buildinfo.Version(), "data", o.DataDir, "identity", identity)
+	return runAll(ctx, printers.Run, link.Run, reporter.Run)
+}
+
+func (o Options) dial() DialFunc {
+	if o.Dial != nil {
+		return o.Dial
+	}
+	return new(net.Dialer).DialContext
+}
+
+func (o Options) proxy() func(*http.Request) (*url.URL, error) {
+	if o.HubDial != nil {
+		return nil
+	}
+	return http.ProxyFromEnvironment
+}
+
+// linked is a fleet as the link wants it.
+type linked struct{ *fleet.Fleet }
+
+// Watch begins a stream of states.
+func (l linked) Watch() hublink.Watcher { return l.Fleet.Watch() }
+
+// runAll runs parts side by side until ctx ends or one fails, which ends the
+// others. It does not wait for ever for a part that does not end.
+func runAll(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make([]error, len(parts))
+	var group sync.WaitGroup
+	for i, part := range parts {
+		group.Go(func() {
+			failed[i] = part(ctx)
+			cancel()
+		})
+	}
+	gone := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(gone)
+	}()
+	<-ctx.Done()
+	limit := time.NewTimer(drainTime)
+	defer limit.Stop()
+	select {
+	case <-gone:
+		return errors.Join(failed...)
+	case <-limit.C:
+		return fmt.Errorf("the agent did not end within %v of being told", drainTime)
+	}
+}

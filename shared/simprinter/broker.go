@@ -1,0 +1,95 @@
+package simprinter
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// broker is one printer's MQTT server: the one place that knows the library.
+type broker struct{ server *mqtt.Server }
+
+// doorkeeper is what a broker asks its printer. The methods are called from the
+// clients' goroutines.
+type doorkeeper interface {
+	admits(user, password string, clients int) bool
+	dropsRequestListeners() bool
+	received(payload []byte)
+}
+
+func newBroker(serial string, door doorkeeper, l net.Listener, config *tls.Config) (*broker, error) {
+	caps := mqtt.NewDefaultServerCapabilities()
+	caps.MaximumClientWritesPending = 64
+	caps.MaximumSessionExpiryInterval = 0
+	s := mqtt.New(&mqtt.Options{
+		Capabilities: caps, InlineClient: true, SysTopicResendInterval: 1 << 30,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err := s.AddHook(&doorHook{serial: serial, door: door, server: s}, nil); err != nil {
+		return nil, fmt.Errorf("set up the broker of %s: %w", serial, err)
+	}
+	if err := s.AddListener(listeners.NewNet(serial, tls.NewListener(l, config))); err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", serial, err)
+	}
+	return &broker{s}, nil
+}
+
+// serve begins to serve; close ends it and waits.
+func (b *broker) serve() error { return b.server.Serve() }
+
+func (b *broker) close() error { return b.server.Close() }
+
+func (b *broker) publish(topic string, payload []byte) {
+	_ = b.server.Publish(topic, payload, false, 0) // it fails only when closed
+}
+
+// doorHook joins the library's events to the printer.
+type doorHook struct {
+	mqtt.HookBase
+	serial string
+	door   doorkeeper
+	server *mqtt.Server
+}
+
+// ID names the hook.
+func (*doorHook) ID() string { return "printer" }
+
+// Provides lists what it wants to hear of.
+func (*doorHook) Provides(b byte) bool {
+	return bytes.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish}, []byte{b})
+}
+
+// OnConnectAuthenticate checks the access code.
+func (h *doorHook) OnConnectAuthenticate(_ *mqtt.Client, pk packets.Packet) bool {
+	clients := h.server.Clients.Len() - 1 // without the inline client
+	return h.door.admits(string(pk.Connect.Username), string(pk.Connect.Password), clients)
+}
+
+// OnACLCheck lets clients write requests and listen to anything; brokers of the P1
+// and A1 drop whoever listens to the requests.
+func (h *doorHook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
+	if write {
+		return topic == "device/"+h.serial+"/request"
+	}
+	if strings.HasSuffix(topic, "/request") && h.door.dropsRequestListeners() {
+		cl.Stop(packets.ErrNotAuthorized)
+		return false
+	}
+	return true
+}
+
+// OnPublish hands a request to the printer.
+func (h *doorHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if !cl.Net.Inline && strings.HasSuffix(pk.TopicName, "/request") {
+		h.door.received(bytes.Clone(pk.Payload))
+	}
+	return pk, nil
+}

@@ -1,0 +1,109 @@
+package simprinter
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// maxCapture bounds the body of a replay.
+const maxCapture = 64 << 20
+
+// Control is the HTTP API by which tests and people move the printers: state,
+// prints, faults, and the ledger of what really happened.
+func (f *Farm) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /printers", func(w http.ResponseWriter, _ *http.Request) {
+		out := []State{}
+		for _, p := range f.printers {
+			out = append(out, p.State())
+		}
+		reply(w, http.StatusOK, out)
+	})
+	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, f.Ledger()) })
+	mux.HandleFunc("GET /inventory", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, f.Inventory()) })
+	for name, do := range map[string]func(*Printer, *http.Request) error{
+		"print": controlPrint, "fault": controlFault, "replay": controlReplay,
+		"pause":  func(p *Printer, _ *http.Request) error { return p.Pause() },
+		"resume": func(p *Printer, _ *http.Request) error { return p.Resume() },
+		"stop":   func(p *Printer, _ *http.Request) error { return p.Stop() },
+	} {
+		mux.HandleFunc("POST /printers/{serial}/"+name, func(w http.ResponseWriter, r *http.Request) {
+			p := f.Printer(r.PathValue("serial"))
+			if p == nil {
+				reply(w, http.StatusNotFound, obj{"detail": "there is no printer " + r.PathValue("serial")})
+				return
+			}
+			if err := do(p, r); err != nil {
+				status := http.StatusConflict
+				if errors.Is(err, errBody) {
+					status = http.StatusBadRequest
+				}
+				reply(w, status, obj{"detail": err.Error()})
+				return
+			}
+			reply(w, http.StatusOK, p.State())
+		})
+	}
+	return mux
+}
+
+var errBody = errors.New("the body is not right")
+
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client went away
+}
+
+func controlPrint(p *Printer, r *http.Request) error {
+	j := PrintJob{Source: "slicer", Name: "benchy"}
+	if err := json.NewDecoder(r.Body).Decode(&j); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	switch j.Source {
+	case "slicer", "screen", "cloud":
+	default:
+		return fmt.Errorf("%w: source is slicer, screen or cloud", errBody)
+	}
+	if j.File != "" {
+		b, err := os.ReadFile(j.File)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errBody, err)
+		}
+		sum := sha256.Sum256(b)
+		j.SHA256 = hex.EncodeToString(sum[:])
+	}
+	return p.Start(j)
+}
+
+func controlFault(p *Printer, r *http.Request) error {
+	var in struct {
+		Kind    string  `json:"kind"`
+		Seconds float64 `json:"seconds"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	if err := p.Fault(in.Kind, time.Duration(in.Seconds*float64(time.Second))); err != nil {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	return nil
+}
+
+func controlReplay(p *Printer, r *http.Request) error {
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxCapture))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	if err := p.Replay(b); err != nil {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	return nil
+}

@@ -1,0 +1,344 @@
+package simprinter
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"net"
+	"reflect"
+	"sync"
+	"time"
+
+	"bambuddy/shared/bambu"
+)
+
+// Spec is a printer to be simulated.
+type Spec struct {
+	Serial     string
+	Name       string
+	Model      string // code, see bambu.Models
+	AccessCode string
+	Address    string // to listen at
+	MQTTPort   int    // 0: a free one
+	FTPSPort   int
+	CameraPort int
+	Firmware   string // "": a likely one
+}
+
+// tick is how often a printer moves and reports.
+const tick = time.Second
+
+// Printer is one simulated printer. Its methods may be called at the same time.
+type Printer struct {
+	farm  *Farm
+	spec  Spec
+	model bambu.Model
+	id    identity
+	log   *slog.Logger
+	gate  *gate
+	cert  tls.Certificate
+	mqtt  *broker
+	topic string
+
+	requests chan []byte
+	mu       sync.Mutex
+	body     *machine
+	code     string
+	faults   map[string]time.Time // active ones, until when
+	sent     obj                  // the report as clients know it (delta models)
+	seq      int
+	asked    time.Time // when the last full report went out, for RealLimits
+	entry    int       // of the ledger, of the running job
+	playing  bool      // a capture is being replayed
+	beats    int
+}
+
+func newPrinter(f *Farm, s Spec) (*Printer, error) {
+	m, ok := bambu.ModelByCode(s.Model)
+	if !ok {
+		return nil, fmt.Errorf("printer %s: there is no model %q", s.Serial, s.Model)
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(s.Serial)) // never fails
+	p := &Printer{
+		farm: f, spec: s, model: m, log: f.log.With("serial", s.Serial), topic: "device/" + s.Serial + "/report",
+		requests: make(chan []byte, 64), body: newMachine(m, hash.Sum64()), code: s.AccessCode, faults: map[string]time.Time{}, entry: -1,
+		seq: 1000,
+	}
+	if p.spec.Firmware == "" {
+		p.spec.Firmware = map[bambu.Style]string{bambu.StyleDelta: "01.04.00.00", bambu.StyleFull: "01.01.00.00"}[m.Reports]
+	}
+	p.id = identity{serial: s.Serial, name: s.Name, firmware: p.spec.Firmware, ip: littleEndian(s.Address)}
+	return p, nil
+}
+
+func littleEndian(address string) uint32 {
+	ip := net.ParseIP(address).To4()
+	if ip == nil {
+		return 0
+	}
+	return uint32(ip[0]) | uint32(ip[1])<<8 | uint32(ip[2])<<16 | uint32(ip[3])<<24
+}
+
+// open makes the printer listen.
+func (p *Printer) open() (err error) {
+	l, err := p.farm.listen(fmt.Sprintf("%s:%d", p.spec.Address, p.spec.MQTTPort))
+	if err != nil {
+		return err
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		p.spec.MQTTPort = a.Port
+	}
+	p.gate = newGate(l)
+	if p.cert, err = p.farm.leaf(p.spec.Serial); err != nil {
+		return err
+	}
+	p.mqtt, err = newBroker(p.spec.Serial, p, p.gate, &tls.Config{
+		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			c := p.cert
+			return &c, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return p.mqtt.serve()
+}
+
+// run lives until ctx ends.
+func (p *Printer) run(ctx context.Context) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			_ = p.mqtt.close()
+			return
+		case r := <-p.requests:
+			p.handle(r)
+		case now := <-t.C:
+			p.beat(now)
+		}
+	}
+}
+
+// beat moves the machine and reports what changed.
+func (p *Printer) beat(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.beats++
+	p.expire(now)
+	if !p.has(powerCut) {
+		if p.body.step(time.Duration(float64(tick) * p.farm.speed)) {
+			p.close(p.body.job)
+		}
+	}
+	p.misbehave()
+	if p.model.Reports == bambu.StyleDelta && p.beats%2 == 1 {
+		return // every other second
+	}
+	p.report(p.model.Reports == bambu.StyleFull)
+}
+
+// report publishes the state: everything, or what changed since the last time.
+func (p *Printer) report(full bool) {
+	if p.playing || p.has(powerCut) || p.has(silent) || p.has(stalledPublish) {
+		return
+	}
+	now := p.body.tree(p.id)
+	out := now
+	if full {
+		p.asked = time.Now()
+	} else if out = changes(p.sent, now); len(out) == 0 {
+		return
+	}
+	p.sent = now
+	out = maps.Clone(out)
+	p.seq++
+	out["command"], out["sequence_id"] = "push_status", itoa(p.seq)
+	switch {
+	case p.model.Reports == bambu.StyleDelta:
+		out["msg"] = bit(!full)
+	case p.model.Code == "H2D" || p.model.Code == "H2DPRO":
+		out["sequence_id"] = "2021" // and no msg at all
+	default:
+		out["msg"], out["sequence_id"] = 0, "2021"
+	}
+	p.publish(obj{"print": out})
+}
+
+// changes are the keys of now that differ from was; of the AMS only what moved in it.
+func changes(was, now obj) obj {
+	out := obj{}
+	for key, v := range now {
+		old, had := was[key]
+		switch {
+		case had && reflect.DeepEqual(old, v):
+		case had && key == "ams":
+			if c := changes(old.(obj), v.(obj)); len(c) > 0 {
+				out[key] = c
+			}
+		default:
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// publish sends a frame in the model's way of writing JSON.
+func (p *Printer) publish(frame obj) {
+	var b []byte
+	var err error
+	if p.model.Reports == bambu.StyleFull {
+		b, err = json.MarshalIndent(frame, "", "    ")
+	} else {
+		b, err = json.Marshal(frame)
+	}
+	if err != nil {
+		p.log.Error("frame not sent", "err", err)
+		return
+	}
+	p.mqtt.publish(p.topic, b)
+}
+
+// admits checks a login, as real printers do: by the code alone.
+func (p *Printer) admits(user, password string, clients int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.farm.realLimits && clients > p.sessions() {
+		return false
+	}
+	return user == "bblp" && password == p.code
+}
+
+// sessions is how many clients the firmware serves.
+func (p *Printer) sessions() int {
+	if p.model.Code == "A1" || p.model.Code == "A1MINI" {
+		return 2
+	}
+	return 4
+}
+
+func (p *Printer) dropsRequestListeners() bool { return p.model.Reports == bambu.StyleDelta }
+
+// received takes a request from a client's goroutine; a printer that is too slow
+// loses some, as real ones do.
+func (p *Printer) received(payload []byte) {
+	select {
+	case p.requests <- bytes.Trim(payload, "\x00 \r\n\t"):
+	default:
+		p.log.Warn("request lost: too many at once")
+	}
+}
+
+// Start starts a print as a slicer, the screen or the cloud would.
+func (p *Printer) Start(j PrintJob) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.start(j)
+}
+
+func (p *Printer) start(j PrintJob) error {
+	if p.has(powerCut) {
+		return fmt.Errorf("printer %s has no power", p.spec.Serial)
+	}
+	if p.body.busy() {
+		return fmt.Errorf("printer %s is busy", p.spec.Serial)
+	}
+	if p.has(slowParse) {
+		j.Slow = 2 * time.Minute
+	}
+	job := p.body.accept(j)
+	p.entry = p.farm.begin(p.spec.Serial, job)
+	if j.Source == "cloud" { // the cloud's command is seen by every client
+		p.publish(obj{"print": obj{
+			"command": "project_file", "sequence_id": "0", "param": fmt.Sprintf("Metadata/plate_%d.gcode", job.Plate), "subtask_name": j.Name,
+			"subtask_id": job.subtask, "task_id": job.task, "project_id": job.task, "result": "success", "reason": "success",
+		}})
+	}
+	p.report(p.model.Reports == bambu.StyleFull)
+	return nil
+}
+
+// close writes the end of a print into the ledger.
+func (p *Printer) close(j *job) {
+	if p.entry >= 0 {
+		p.farm.end(p.entry, j.outcome)
+		p.entry = -1
+	}
+}
+
+// Pause, Resume and Stop act as a person at the screen.
+
+// Pause pauses the print.
+func (p *Printer) Pause() error {
+	return p.act("pause", func() bool { return p.body.pause(16) })
+}
+
+// Resume goes on with it.
+func (p *Printer) Resume() error { return p.act("resume", func() bool { return p.body.resume() }) }
+
+// Stop cancels it.
+func (p *Printer) Stop() error { return p.act("stop", p.cancel) }
+
+func (p *Printer) act(what string, do func() bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.has(powerCut) || !do() {
+		return fmt.Errorf("printer %s cannot %s: it is %s", p.spec.Serial, what, p.body.state)
+	}
+	p.report(p.model.Reports == bambu.StyleFull)
+	return nil
+}
+
+func (p *Printer) cancel() bool {
+	if !p.body.stop() {
+		return false
+	}
+	p.close(p.body.job)
+	return true
+}
+
+// Clients is how many MQTT clients are connected.
+func (p *Printer) Clients() int { return max(0, p.mqtt.server.Clients.Len()-1) }
+
+// Spec is what the printer was made of, with the port it listens at.
+func (p *Printer) Spec() Spec {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spec
+}
+
+// State is a printer as the control API shows it.
+type State struct {
+	Serial     string   `json:"serial"`
+	Name       string   `json:"name"`
+	Model      string   `json:"model"`
+	Address    string   `json:"address"`
+	MQTTPort   int      `json:"mqtt_port"`
+	GcodeState string   `json:"gcode_state"`
+	Progress   int      `json:"progress"`
+	Job        string   `json:"job"`
+	Clients    int      `json:"clients"`
+	Faults     []string `json:"faults"`
+}
+
+// State tells how the printer is.
+func (p *Printer) State() State {
+	clients := p.Clients()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	j := p.body.jobView()
+	return State{
+		Serial: p.spec.Serial, Name: p.spec.Name, Model: p.model.Code, Address: p.spec.Address, MQTTPort: p.spec.MQTTPort,
+		GcodeState: p.body.state, Progress: j.percent, Job: j.name, Clients: clients, Faults: p.active(),
+	}
+}
