@@ -5,9 +5,9 @@ import (
 	"os"
 	"strings"
 
+	"bambuddy/agent/app"
 	"bambuddy/agent/internal/config"
-	"bambuddy/agent/internal/hublink"
-	"bambuddy/shared/buildinfo"
+	"bambuddy/shared/farm"
 )
 
 type enrollCommand struct {
@@ -36,10 +36,9 @@ func (c enrollCommand) Run(e environment) error {
 	if hub == "" {
 		hub = e.getenv("BAMBUDDY_HUB")
 	}
-	id, err := hublink.Enrol(e.ctx, hublink.EnrolOptions{
-		Dir: settings.DataDir, HubURL: hub, Force: c.Force, Name: name,
-		Version: buildinfo.Version(), AllowPlain: settings.AllowPlain,
-	}, token)
+	id, err := app.Enroll(e.ctx, app.EnrollOptions{
+		DataDir: settings.DataDir, Token: farm.Secret(token), HubURL: hub, Name: name, Force: c.Force, AllowPlain: settings.AllowPlain,
+	})
 	if err != nil {
 		return err
 	}

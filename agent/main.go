@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,13 +13,13 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/mattn/go-isatty"
 
 	"bambuddy/agent/app"
 	"bambuddy/agent/internal/config"
 	"bambuddy/shared/buildinfo"
 	"bambuddy/shared/dirlock"
 	"bambuddy/shared/farm"
+	"bambuddy/shared/logging"
 )
 
 // Exit codes.
@@ -114,27 +113,12 @@ func (c runCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
-	log := logger(e.stderr, settings)
+	log := logging.New(e.stderr, settings.LogLevel, settings.LogFormat)
 	err = app.Run(e.ctx, app.Options{DataDir: settings.DataDir, AllowPlain: settings.AllowPlain, Log: log})
 	if errors.Is(err, dirlock.ErrHeld) {
 		return &config.Error{Setting: "--data", Problem: "another agent is running on " + settings.DataDir}
 	}
 	return err
-}
-
-func logger(w io.Writer, c config.Config) *slog.Logger {
-	format := c.LogFormat
-	if format == config.Auto {
-		format = config.JSON
-		if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-			format = config.Text
-		}
-	}
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if format == config.Text {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
 }
 
 type versionCommand struct{}

@@ -13,25 +13,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"bambuddy/shared/logging"
 )
 
 // Config is how the agent is to run.
 type Config struct {
 	DataDir    string     // absolute; holds everything the agent keeps
 	LogLevel   slog.Level // lines below it are not written
-	LogFormat  LogFormat
+	LogFormat  logging.Format
 	AllowPlain bool // speak to a hub on another machine without encryption
 }
-
-// LogFormat is how log lines are written.
-type LogFormat string
-
-// The log formats. Auto is text on a terminal and JSON otherwise.
-const (
-	Auto LogFormat = "auto"
-	Text LogFormat = "text"
-	JSON LogFormat = "json"
-)
 
 // Error is a setting that cannot be used. Main turns it into exit code 2.
 type Error struct {
@@ -65,8 +57,8 @@ var settings = map[string]func(*Config, string) error{
 		return nil
 	},
 	"log-format": func(c *Config, v string) error {
-		c.LogFormat = LogFormat(v)
-		if !slices.Contains([]LogFormat{Auto, Text, JSON}, c.LogFormat) {
+		c.LogFormat = logging.Format(v)
+		if !slices.Contains([]logging.Format{logging.Auto, logging.Text, logging.JSON}, c.LogFormat) {
 			return fmt.Errorf("%q is not auto, text or json", v)
 		}
 		return nil
@@ -82,7 +74,7 @@ var settings = map[string]func(*Config, string) error{
 // Resolve gathers and checks the settings. The file is the one of the setting
 // "config"; without one, agent.json in the data directory if it is there.
 func Resolve(s Sources) (Config, error) {
-	c := Config{LogFormat: Auto}
+	c := Config{LogFormat: logging.Auto}
 	outer, err := s.outer(&c)
 	if err != nil {
 		return Config{}, err

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bambuddy/shared/logging"
 )
 
 func TestResolve(t *testing.T) {
@@ -23,16 +25,16 @@ func TestResolve(t *testing.T) {
 		want  Config
 		err   string // beginning of the one line, "" for success
 	}{
-		{name: "a flag alone", flags: map[string]string{"data": "/var/agent"}, want: Config{DataDir: abs, LogFormat: Auto}},
-		{name: "environment alone", env: map[string]string{"BAMBUDDY_DATA": "/var/agent", "BAMBUDDY_LOG_LEVEL": "debug", "BAMBUDDY_LOG_FORMAT": "json", "BAMBUDDY_ALLOW_PLAIN": "true"}, want: Config{DataDir: abs, LogLevel: slog.LevelDebug, LogFormat: JSON, AllowPlain: true}},
-		{name: "file in the data directory", flags: map[string]string{"data": "/var/agent"}, files: map[string]string{own: `{"log-level":"warn","allow-plain":true}`}, want: Config{DataDir: abs, LogLevel: slog.LevelWarn, LogFormat: Auto, AllowPlain: true}},
+		{name: "a flag alone", flags: map[string]string{"data": "/var/agent"}, want: Config{DataDir: abs, LogFormat: logging.Auto}},
+		{name: "environment alone", env: map[string]string{"BAMBUDDY_DATA": "/var/agent", "BAMBUDDY_LOG_LEVEL": "debug", "BAMBUDDY_LOG_FORMAT": "json", "BAMBUDDY_ALLOW_PLAIN": "true"}, want: Config{DataDir: abs, LogLevel: slog.LevelDebug, LogFormat: logging.JSON, AllowPlain: true}},
+		{name: "file in the data directory", flags: map[string]string{"data": "/var/agent"}, files: map[string]string{own: `{"log-level":"warn","allow-plain":true}`}, want: Config{DataDir: abs, LogLevel: slog.LevelWarn, LogFormat: logging.Auto, AllowPlain: true}},
 		{
 			name: "flag over environment over file", flags: map[string]string{"data": "/var/agent", "log-level": "error"},
 			env:   map[string]string{"BAMBUDDY_LOG_LEVEL": "warn", "BAMBUDDY_LOG_FORMAT": "text", "BAMBUDDY_CONFIG": "/etc/a.json"},
 			files: map[string]string{"/etc/a.json": `{"log-level":"nonsense","log-format":"json","data":"/elsewhere","allow-plain":"1"}`, own: `{"log-format":"nonsense"}`},
-			want:  Config{DataDir: abs, LogLevel: slog.LevelError, LogFormat: Text, AllowPlain: true},
+			want:  Config{DataDir: abs, LogLevel: slog.LevelError, LogFormat: logging.Text, AllowPlain: true},
 		},
-		{name: "everything in a named file", flags: map[string]string{"config": "/etc/a.json"}, files: map[string]string{"/etc/a.json": `{"data":"/var/agent"}`}, want: Config{DataDir: abs, LogFormat: Auto}},
+		{name: "everything in a named file", flags: map[string]string{"config": "/etc/a.json"}, files: map[string]string{"/etc/a.json": `{"data":"/var/agent"}`}, want: Config{DataDir: abs, LogFormat: logging.Auto}},
 		{name: "nothing", err: "--data: "},
 		{name: "a wrong flag", flags: map[string]string{"data": "/x", "log-level": "loud"}, err: "--log-level: "},
 		{name: "a wrong variable", env: map[string]string{"BAMBUDDY_DATA": "/x", "BAMBUDDY_LOG_FORMAT": "xml"}, err: "BAMBUDDY_LOG_FORMAT: "},
