@@ -104,10 +104,32 @@ func healthOf(b *testing.B, address string) string {
 
 // loadAgent is one agent as the hub sees it.
 type loadAgent struct {
+	id      int64
 	uid     string
 	key     ed25519.PrivateKey
 	serials []string
 	fences  []int64
+}
+
+// newLoadAgent enrols one.
+func newLoadAgent(t testing.TB, db *store.DB, i int) *loadAgent {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := [32]byte{byte(i), 1}
+	_, err = db.CreateEnrolment(t.Context(), farm.Enrolment{SiteID: 1, SecretHash: hash, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &loadAgent{uid: fmt.Sprintf("load-%d", i), key: private}
+	row, err := db.RedeemEnrolment(t.Context(), hash, farm.Agent{UID: a.uid, Name: a.uid, PublicKey: public})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.id = row.ID
+	return a
 }
 
 // populate makes a database with all agents and printers.
@@ -125,23 +147,11 @@ func populate(b *testing.B, dir string) (hubID string, agents []*loadAgent) {
 		b.Fatal(err)
 	}
 	for i := range loadAgents {
-		a := &loadAgent{uid: fmt.Sprintf("load-%d", i)}
-		var public ed25519.PublicKey
-		if public, a.key, err = ed25519.GenerateKey(nil); err != nil {
-			b.Fatal(err)
-		}
-		hash := [32]byte{byte(i), 1}
-		if _, err := db.CreateEnrolment(b.Context(), farm.Enrolment{SiteID: 1, SecretHash: hash, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
-			b.Fatal(err)
-		}
-		row, err := db.RedeemEnrolment(b.Context(), hash, farm.Agent{UID: a.uid, Name: a.uid, PublicKey: public})
-		if err != nil {
-			b.Fatal(err)
-		}
+		a := newLoadAgent(b, db, i)
 		for n := range loadPrinters {
 			serial := fmt.Sprintf("00M00A%05d%04d", i, n)
 			p, err := db.CreatePrinter(b.Context(), farm.Printer{
-				Serial: serial, Name: serial, Address: "192.0.2.1", MQTTPort: 8883, FTPSPort: 990, SiteID: 1, AgentID: row.ID,
+				Serial: serial, Name: serial, Address: "192.0.2.1", MQTTPort: 8883, FTPSPort: 990, SiteID: 1, AgentID: a.id,
 			}, box.Seal("printer_secrets/access_code/"+serial, "12345678"))
 			if err != nil {
 				b.Fatal(err)
@@ -195,7 +205,7 @@ func (a *loadAgent) states(w http.ResponseWriter, r *http.Request) {
 	for i, serial := range a.serials {
 		_ = out.Encode(wire.StateFrame{Serial: serial, Fence: a.fences[i], Whole: true, Connection: &wire.Connection{State: wire.Online}, Patch: status.Whole()})
 	}
-	tick := time.NewTicker(time.Second / loadPrinters)
+	tick := time.NewTicker(time.Second / time.Duration(len(a.serials)))
 	defer tick.Stop()
 	for n := 0; flush.Flush() == nil; n++ {
 		select {
