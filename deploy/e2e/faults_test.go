@@ -242,6 +242,23 @@ func TestPrintersComeMoveAndGo(t *testing.T) {
 	})
 }
 
+func TestAPrinterIsNotTakenFromAnAgentOutOfContact(t *testing.T) {
+	inBubble(t, []string{"X1C"}, func(r *rig) {
+		r.awaitState(1, "idle", 20*time.Second)
+		r.network.Cut(wan(0))
+		r.awaitState(1, "offline", 2*time.Minute)
+		move := map[string]any{"agent_id": 2}
+		r.must("PATCH", "/api/v1/printers/1", move, nil, 409)
+		r.must("PATCH", "/api/v1/printers/1?force=true", move, nil, 200)
+		r.awaitState(1, "idle", time.Minute)
+		r.network.Heal(wan(0))
+		r.await("the former agent let go", 3*time.Minute, func() bool { return r.printers.Printers()[0].Clients() == 1 })
+		if s := r.status(1); !s.Connected {
+			t.Errorf("after the former agent came back: %+v", s)
+		}
+	})
+}
+
 func TestHostileReportsHarmNobody(t *testing.T) {
 	inBubble(t, []string{"X1C", "A1", "P1S", "A1MINI", "H2D"}, func(r *rig) {
 		for i := range 5 {

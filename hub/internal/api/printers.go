@@ -102,6 +102,7 @@ func (s *server) printerRoutes() {
 	}, s.addPrinter)
 	register(s, route{
 		id: "update_printer", method: http.MethodPatch, path: "/printers/{id}", tag: tag, summary: "Update Printer",
+		about: "Moving it away from an agent that is out of contact is refused, unless forced: that agent may still command it.",
 		needs: farm.Admin, limit: auth.WriteClass, errors: []farm.Code{farm.Conflict},
 	}, s.updatePrinter)
 	register(s, route{
@@ -164,7 +165,8 @@ func (s *server) addPrinter(ctx context.Context, in *struct{ Body NewPrinter }) 
 
 type updatePrinterInput struct {
 	ByID
-	Body PrinterChange
+	Force bool `query:"force" doc:"Move it even though its present agent is out of contact."`
+	Body  PrinterChange
 }
 
 func (s *server) updatePrinter(ctx context.Context, in *updatePrinterInput) (*body[Printer], error) {
@@ -182,7 +184,7 @@ func (s *server) updatePrinter(ctx context.Context, in *updatePrinterInput) (*bo
 	p, err := s.registry.ChangePrinter(ctx, in.ID, registry.PrinterChange{
 		Name: c.Name, Address: c.IPAddress, AccessCode: c.AccessCode, SiteID: c.SiteID, AgentID: c.AgentID.ptr(),
 		Model: c.Model.ptr(), Location: c.Location.ptr(), Tags: c.Tags.ptr(),
-		MQTTPort: c.MQTTPort, FTPSPort: c.FTPSPort, CameraPort: c.CameraPort.ptr(),
+		MQTTPort: c.MQTTPort, FTPSPort: c.FTPSPort, CameraPort: c.CameraPort.ptr(), Force: in.Force,
 	})
 	if err != nil {
 		return nil, err
@@ -196,12 +198,8 @@ type deletePrinterInput struct {
 }
 
 func (s *server) deletePrinter(ctx context.Context, in *deletePrinterInput) (*body[Deleted], error) {
-	v, err := s.view(ctx, in.ID)
-	if err != nil {
+	if _, err := s.view(ctx, in.ID); err != nil {
 		return nil, err
-	}
-	if v.InPrint() && !in.Force {
-		return nil, farm.Errorf(farm.Conflict, "printer %q is printing; delete it with force=true if you mean it", v.Printer.Name)
 	}
 	if err := s.registry.RemovePrinter(ctx, in.ID, in.Force); err != nil {
 		return nil, err

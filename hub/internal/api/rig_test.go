@@ -301,7 +301,10 @@ func (m *memRegistry) ChangePrinter(_ context.Context, id int64, c registry.Prin
 	return p, nil
 }
 
-func (m *memRegistry) RemovePrinter(_ context.Context, id int64, _ bool) error {
+func (m *memRegistry) RemovePrinter(_ context.Context, id int64, force bool) error {
+	if !force && m.fleet.InPrint(id) {
+		return farm.Errorf(farm.Conflict, "printer %d is printing: force=true", id)
+	}
 	if m.err == nil {
 		m.fleet.Remove(id)
 	}

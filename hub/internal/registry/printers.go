@@ -29,6 +29,8 @@ type PrinterChange struct {
 	Model, Location                *string
 	Tags                           *[]string
 	MQTTPort, FTPSPort, CameraPort *int
+	// Force moves a printer away from an agent that is out of contact.
+	Force bool
 }
 
 // Printers gives all printers by id.
@@ -66,11 +68,15 @@ func (r *Registry) ChangePrinter(ctx context.Context, id int64, c PrinterChange)
 	if err != nil {
 		return p, err
 	}
+	from := p.AgentID
 	c.lay(&p)
 	if err := checkPrinter(&p); err != nil {
 		return p, err
 	}
 	if err := r.move(ctx, &p, c); err != nil {
+		return p, err
+	}
+	if err := r.mayLeave(ctx, p, from, c.Force); err != nil {
 		return p, err
 	}
 	var sealed []byte
@@ -85,6 +91,22 @@ func (r *Registry) ChangePrinter(ctx context.Context, id int64, c PrinterChange)
 	}
 	r.live.Put(p)
 	return p, nil
+}
+
+// mayLeave guards against two agents at one printer: one that is out of contact
+// cannot be told to let go, and may go on commanding the printer.
+func (r *Registry) mayLeave(ctx context.Context, p farm.Printer, from int64, force bool) error {
+	if from == 0 || from == p.AgentID || r.live.AgentConnected(from) {
+		return nil
+	}
+	if a, err := r.store.Agent(ctx, from); err != nil || a.Revoked {
+		return err
+	}
+	if !force {
+		return farm.Errorf(farm.Conflict, "agent %d, which holds printer %q, is out of contact and may still command it: switch that agent off, then repeat with force=true", from, p.Name)
+	}
+	r.log.Warn("printer moved away from an agent that is out of contact", "printer", p.ID, "from", from, "to", p.AgentID)
+	return nil
 }
 
 // lay puts the plain fields of a change over a printer.

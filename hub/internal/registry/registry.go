@@ -32,6 +32,7 @@ type Live interface {
 	PutAgent(a farm.Agent)
 	RemoveAgent(agentID int64)
 	InPrint(printerID int64) bool
+	AgentConnected(agentID int64) bool
 }
 
 // Options are the parts of a Registry.
