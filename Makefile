@@ -33,6 +33,7 @@ fmt: ## format the code
 	$(GOTOOL) gofumpt -w .
 
 format:
+	@echo "checking the format (the tools are built at their first use, which takes some minutes)"
 	@out=$$($(GOTOOL) gofumpt -l .); test -z "$$out" || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
 
 vet:

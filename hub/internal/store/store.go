@@ -75,11 +75,11 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 func (d *DB) connect(cfg Config) (err error) {
 	if cfg.URL != "" {
 		if !strings.HasPrefix(cfg.URL, "postgres://") && !strings.HasPrefix(cfg.URL, "postgresql://") {
-			return farm.Errorf(farm.Invalid, "the database URL must begin with postgres://")
+			return farm.Errorf(farm.Invalid, "database-url: must begin with postgres://")
 		}
 		d.engine = postgres
 		if d.write, err = sql.Open("pgx", cfg.URL); err != nil {
-			return farm.Errorf(farm.Invalid, "the database URL is not readable") // the cause would show the password
+			return farm.Errorf(farm.Invalid, "database-url: not readable") // the cause would show the password
 		}
 		d.write.SetMaxOpenConns(poolSize)
 		d.write.SetMaxIdleConns(poolSize)
