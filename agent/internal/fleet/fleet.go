@@ -46,8 +46,8 @@ type Fleet struct {
 	held     wire.Config // as on disk
 	members  map[string]*member
 	watchers map[*Watcher]struct{}
-	life     context.Context // of the sessions; nil before Run
-	ended    bool            // Run is over or about to be
+	begin    func(*member) // starts a session; nil before Run
+	ended    bool          // Run is over or about to be
 	sessions sync.WaitGroup
 }
 
@@ -116,7 +116,7 @@ func (f *Fleet) load() (wire.Config, error) {
 // A Fleet runs once.
 func (f *Fleet) Run(ctx context.Context) error {
 	f.mu.Lock()
-	f.life = ctx
+	f.begin = func(m *member) { f.run(ctx, m) }
 	for _, m := range f.members {
 		f.start(m)
 	}
@@ -228,10 +228,13 @@ func (f *Fleet) deps(serial string, spread time.Duration) printer.Deps {
 
 // start lets a member's session run, once Run has begun.
 func (f *Fleet) start(m *member) {
-	if f.life == nil || f.ended {
-		return
+	if f.begin != nil && !f.ended {
+		f.begin(m)
 	}
-	ctx, stop := context.WithCancel(f.life)
+}
+
+func (f *Fleet) run(ctx context.Context, m *member) {
+	ctx, stop := context.WithCancel(ctx)
 	m.stop = stop
 	session, serial := m.session, m.cfg.Serial
 	f.sessions.Go(func() {

@@ -117,7 +117,7 @@ func (f *fake) off() {
 	_ = f.ln.Close()
 	f.mu.Lock()
 	for c := range f.conns {
-		_ = c.Conn.Close()
+		_ = c.Close()
 	}
 	f.mu.Unlock()
 	f.wg.Wait()

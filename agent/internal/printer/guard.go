@@ -159,6 +159,6 @@ func (g *guard) slow(length int) {
 	}
 	g.paid = g.paid.Add(time.Duration(max(length, packetCost)) * time.Second / pace)
 	if ahead := g.paid.Sub(now); ahead > 0 {
-		time.Sleep(ahead) // at most as long as the packet is worth
+		<-time.After(ahead) // at most as long as the packet is worth
 	}
 }

@@ -216,11 +216,11 @@ func (s *Session) become(state wire.ConnState, detail string, cause error) {
 		if cause != nil {
 			attrs = append(attrs, "err", cause)
 		}
-		level := slog.LevelInfo
-		if state != wire.Online && state != wire.Connecting && state != wire.Stopped {
-			level = slog.LevelWarn
+		tell := s.log.Warn
+		if state == wire.Online || state == wire.Connecting || state == wire.Stopped {
+			tell = s.log.Info
 		}
-		s.log.Log(context.Background(), level, "printer connection", attrs...)
+		tell("printer connection", attrs...)
 	}
 	s.publish()
 }
