@@ -1,0 +1,168 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bambuddy/shared/bambu"
+	"bambuddy/shared/farm"
+	"bambuddy/shared/wire"
+)
+
+// memStore is the database in memory.
+type memStore struct {
+	mu       sync.Mutex
+	printers []farm.Printer
+	agents   []farm.Agent
+	states   map[int64]farm.PrinterState
+	saves    []int // how many states each save held
+	events   []farm.Event
+	models   map[int64]string
+	failing  error
+}
+
+func newMemStore() *memStore {
+	return &memStore{states: map[int64]farm.PrinterState{}, models: map[int64]string{}}
+}
+
+func (m *memStore) Printers(context.Context) ([]farm.Printer, error) { return m.printers, m.failing }
+func (m *memStore) Agents(context.Context) ([]farm.Agent, error)     { return m.agents, m.failing }
+
+func (m *memStore) States(context.Context) (out []farm.PrinterState, err error) {
+	for _, s := range m.states {
+		out = append(out, s)
+	}
+	return out, m.failing
+}
+
+func (m *memStore) SaveStates(_ context.Context, states []farm.PrinterState) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failing != nil {
+		return m.failing
+	}
+	m.saves = append(m.saves, len(states))
+	for _, s := range states {
+		m.states[s.PrinterID] = s
+	}
+	return nil
+}
+
+func (m *memStore) SetPrinterModel(_ context.Context, id int64, model string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failing == nil {
+		m.models[id] = model
+	}
+	return m.failing
+}
+
+func (m *memStore) AppendEvent(_ context.Context, e farm.Event) (farm.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failing != nil {
+		return e, m.failing
+	}
+	e.ID = int64(len(m.events) + 1)
+	m.events = append(m.events, e)
+	return e, nil
+}
+
+func (m *memStore) fail(err error) {
+	m.mu.Lock()
+	m.failing = err
+	m.mu.Unlock()
+}
+
+func (m *memStore) kinds() (out []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.events {
+		out = append(out, e.Kind)
+	}
+	return out
+}
+
+// rig is a fleet of one agent with two printers, 1 and 2, under fence 5.
+type rig struct {
+	*Fleet
+	t     *testing.T
+	store *memStore
+	log   *bytes.Buffer
+}
+
+func printerRow(id int64) farm.Printer {
+	return farm.Printer{ID: id, Serial: []string{"", "S1", "S2", "S3"}[id], Name: "printer", AgentID: 1, SiteID: 1, Fence: 5}
+}
+
+// inBubble runs a test with a running fleet on a store, under virtual time.
+func inBubble(t *testing.T, store *memStore, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := New(Options{Store: store, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err := f.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- f.Run(ctx) }()
+		synctest.Wait()
+		test(&rig{f, t, store, &log})
+		cancel()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func twoPrinters() *memStore {
+	m := newMemStore()
+	m.printers = []farm.Printer{printerRow(1), printerRow(2)}
+	m.agents = []farm.Agent{{ID: 1, SiteID: 1, Name: "agent"}}
+	return m
+}
+
+func online(serial string, s bambu.Status) wire.StateFrame {
+	return wire.StateFrame{Serial: serial, Fence: 5, Whole: true, Connection: &wire.Connection{State: wire.Online}, Patch: s.Whole()}
+}
+
+func running(progress int) bambu.Status {
+	return bambu.Status{Job: bambu.Job{GcodeState: "RUNNING", Progress: bambu.Some(progress)}}
+}
+
+func (r *rig) view(id int64) View {
+	r.t.Helper()
+	v, ok := r.View(id)
+	if !ok {
+		r.t.Fatalf("printer %d is not in the picture", id)
+	}
+	return v
+}
+
+func (r *rig) wantEvents(kinds ...string) {
+	r.t.Helper()
+	synctest.Wait()
+	if got := r.store.kinds(); !slices.Equal(got, kinds) {
+		r.t.Errorf("events %v, want %v", got, kinds)
+	}
+}
+
+var errDown = errors.New("the database is down")
+
+func remembered(t *testing.T, id int64, connected bool, s bambu.Status) farm.PrinterState {
+	t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return farm.PrinterState{PrinterID: id, Connected: connected, SeenAt: time.Now().Add(-time.Hour), Status: b}
+}
