@@ -40,6 +40,8 @@ func (r *Registry) Printers(ctx context.Context) ([]farm.Printer, error) {
 
 // AddPrinter registers a printer, which may be off or out of reach just now.
 func (r *Registry) AddPrinter(ctx context.Context, n NewPrinter) (farm.Printer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	p := farm.Printer{
 		Name: n.Name, Serial: n.Serial, Address: n.Address, ModelGiven: n.Model, Location: n.Location, Tags: n.Tags,
 		MQTTPort: or(n.MQTTPort, farm.DefaultMQTTPort), FTPSPort: or(n.FTPSPort, farm.DefaultFTPSPort), CameraPort: n.CameraPort,
@@ -64,6 +66,8 @@ func (r *Registry) AddPrinter(ctx context.Context, n NewPrinter) (farm.Printer, 
 // ChangePrinter changes a printer. Another address or code makes its agent
 // connect anew, another agent raises the fence.
 func (r *Registry) ChangePrinter(ctx context.Context, id int64, c PrinterChange) (farm.Printer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	p, err := r.store.Printer(ctx, id)
 	if err != nil {
 		return p, err
@@ -152,6 +156,8 @@ func (r *Registry) move(ctx context.Context, p *farm.Printer, c PrinterChange) e
 
 // RemovePrinter forgets a printer; CONFLICT while it prints, unless forced.
 func (r *Registry) RemovePrinter(ctx context.Context, id int64, force bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !force && r.live.InPrint(id) {
 		return farm.Errorf(farm.Conflict, "printer %d is printing: wait, or delete it with force=true (the print itself goes on)", id)
 	}
@@ -185,8 +191,10 @@ func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *
 	}
 	p.AgentID, p.SiteID = 0, farm.DefaultSiteID
 	if siteID != nil {
-		if _, err := r.store.Site(ctx, *siteID); err != nil {
+		if _, err := r.store.Site(ctx, *siteID); farm.Is(err, farm.NotFound) {
 			return farm.Wrap(farm.Invalid, err, "site_id: site %d does not exist", *siteID)
+		} else if err != nil {
+			return err
 		}
 		p.SiteID = *siteID
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"log/slog"
+	"sync"
 	"time"
 
 	"bambuddy/shared/farm"
@@ -45,6 +46,9 @@ type Options struct {
 
 // Registry is what people configure. Its methods may be called concurrently.
 type Registry struct {
+	// mu makes a change of agents or printers one step: what it read still holds
+	// when it writes, and the live picture is told in the order of the rows.
+	mu     sync.Mutex
 	store  Store
 	sealer Sealer
 	live   Live
@@ -103,6 +107,8 @@ func (r *Registry) Agent(ctx context.Context, id int64) (farm.Agent, error) {
 
 // ChangeAgent renames an agent or moves it, with its printers, to another site.
 func (r *Registry) ChangeAgent(ctx context.Context, id int64, c AgentChange) (farm.Agent, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	a, err := r.store.Agent(ctx, id)
 	if err != nil {
 		return a, err
@@ -124,12 +130,16 @@ func (r *Registry) ChangeAgent(ctx context.Context, id int64, c AgentChange) (fa
 
 // RevokeAgent ends an agent's right to connect.
 func (r *Registry) RevokeAgent(ctx context.Context, id int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	_, err := r.store.RevokeAgent(ctx, id)
 	return err
 }
 
 // RemoveAgent removes an agent; CONFLICT while it holds printers and is not revoked.
 func (r *Registry) RemoveAgent(ctx context.Context, id int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	held, err := r.heldBy(ctx, id)
 	if err != nil {
 		return err
@@ -148,6 +158,8 @@ func (r *Registry) RemoveAgent(ctx context.Context, id int64) error {
 // RedeemEnrolment uses up an enrolment by the SHA-256 of its secret and makes the
 // agent, which adopts printers that have none.
 func (r *Registry) RedeemEnrolment(ctx context.Context, secretHash [32]byte, a farm.Agent) (farm.Agent, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	a, err := r.store.RedeemEnrolment(ctx, secretHash, a)
 	if err != nil {
 		return a, err
