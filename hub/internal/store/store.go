@@ -113,7 +113,7 @@ func (d *DB) prepare(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	if d.engine == sqlite { // PostgreSQL has a lock of its own for this
-		lock, err := dirlock.Take(ctx, cfg.Dir, "migrate.lock")
+		lock, err := turn(ctx, cfg.Dir)
 		if err != nil {
 			return fmt.Errorf("wait for another process that migrates the database: %w", err)
 		}
@@ -123,6 +123,17 @@ func (d *DB) prepare(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("migrate the database: %w", err)
 	}
 	return d.introduce(ctx)
+}
+
+// turn waits until no other process migrates, however long that takes: the lock
+// of one that died is free.
+func turn(ctx context.Context, dir string) (*dirlock.Lock, error) {
+	for {
+		lock, err := dirlock.Take(ctx, dir, "migrate.lock")
+		if !errors.Is(err, dirlock.ErrHeld) {
+			return lock, err
+		}
+	}
 }
 
 // introduce gives a new database its hub id and reads it back.

@@ -25,8 +25,25 @@ type tx struct {
 // until the commit: that makes ids visible in order, and the wait short.
 func (t *tx) tell(e farm.Event) { t.events = append(t.events, e) }
 
+// attempts bounds how often change begins anew after a deadlock. Whoever made it
+// the victim has got on, so a few are plenty.
+const attempts = 5
+
 // change runs fn in a write transaction with its events, and wakes the followers.
+// Of two changes that wait for each other's rows PostgreSQL ends one, of which
+// nothing remains; it begins anew, so fn may run more than once and must set what
+// it gives its caller each time.
 func (d *DB) change(ctx context.Context, fn func(*tx) error) error {
+	for n := 1; ; n++ {
+		err := d.changeOnce(ctx, fn)
+		var p *pgconn.PgError
+		if deadlock := errors.As(err, &p) && p.Code == "40P01"; !deadlock || n == attempts {
+			return err
+		}
+	}
+}
+
+func (d *DB) changeOnce(ctx context.Context, fn func(*tx) error) error {
 	sqlTx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

@@ -1,13 +1,14 @@
 // Package pgtest gives tests a PostgreSQL server of their own: Debian's binaries
-// on a free loopback port, without fsync, one server a test process and a fresh
-// database a test. Where PostgreSQL is not installed it skips with the reason.
+// on a socket in a directory of its own, without fsync, one server a test process
+// and a fresh database a test. Where PostgreSQL is not installed it skips with the
+// reason.
 package pgtest
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -24,8 +25,7 @@ import (
 
 // Server is a running server.
 type Server struct {
-	port    int
-	dir     string
+	dir     string // its data and its socket
 	process *exec.Cmd
 	next    atomic.Int64
 	missing string // why there is none
@@ -88,30 +88,19 @@ func (s *Server) start(bin string, as *syscall.Credential) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	var err error
-	if s.port, err = freePort(); err != nil {
-		return err
-	}
-	s.process = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port), "-k", "", "-h", "127.0.0.1",
+	// A socket, not a port: one found free may be another's a moment later, and the
+	// tests would run on a stranger's server.
+	s.process = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-h", "",
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
-	s.process.SysProcAttr, s.process.Dir = attr, s.dir
+	s.process.SysProcAttr, s.process.Dir = endWithUs(attr), s.dir
 	if err := s.process.Start(); err != nil {
 		return err
 	}
 	return s.wait()
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 func (s *Server) url(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
+	return fmt.Sprintf("postgres://postgres@/%s?host=%s&sslmode=disable", database, url.QueryEscape(s.dir))
 }
 
 func (s *Server) wait() error {
