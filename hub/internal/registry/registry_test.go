@@ -33,6 +33,7 @@ func (p *picture) AgentConnected(int64) bool { return !p.away }
 type rig struct {
 	*Registry
 	t    *testing.T
+	dir  string
 	db   *store.DB
 	live *picture
 	log  bytes.Buffer
@@ -50,7 +51,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, db: db, live: &picture{printers: map[int64]farm.Printer{}, agents: map[int64]farm.Agent{}}}
+	r := &rig{t: t, dir: dir, db: db, live: &picture{printers: map[int64]farm.Printer{}, agents: map[int64]farm.Agent{}}}
 	r.Registry = New(Options{Store: db, Sealer: box, Live: r.live, Log: slog.New(slog.NewTextHandler(&r.log, nil))})
 	return r
 }

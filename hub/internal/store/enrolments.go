@@ -112,6 +112,12 @@ func (t *tx) adopt(ctx context.Context, a farm.Agent) error {
 	if err != nil {
 		return fmt.Errorf("adopt printers without an agent: %w", err)
 	}
+	if len(adopted) == 0 {
+		return nil
+	}
+	if _, err := t.raise(ctx, a.ID); err != nil {
+		return err
+	}
 	for _, p := range adopted {
 		if err := t.assign(ctx, &p); err != nil {
 			return err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"bambuddy/shared/farm"
@@ -57,11 +59,8 @@ func (d *DB) CreatePrinter(ctx context.Context, p farm.Printer, sealedCode []byt
 		if err := t.saveCode(ctx, out.ID, sealedCode); err != nil {
 			return err
 		}
-		if p.AgentID != 0 {
-			out.AgentID = p.AgentID
-			if err := t.assign(ctx, &out); err != nil {
-				return err
-			}
+		if err := t.move(ctx, &out, p.AgentID); err != nil {
+			return err
 		}
 		t.tell(printerEvent(farm.EventPrinterAdded, out))
 		return nil
@@ -104,7 +103,11 @@ func (d *DB) DeletePrinter(ctx context.Context, id int64) error {
 			return notFound(err, "printer %d does not exist", id)
 		}
 		if p.AgentID != 0 {
-			if err := t.bury(ctx, p); err != nil {
+			revisions, err := t.raise(ctx, p.AgentID)
+			if err != nil {
+				return err
+			}
+			if err := t.bury(ctx, p, revisions[p.AgentID]); err != nil {
 				return err
 			}
 		}
@@ -130,14 +133,12 @@ func (d *DB) SetPrinterModel(ctx context.Context, id int64, model string) error 
 // move brings a printer row to the agent it should have (0: none) and makes
 // every agent concerned hear of it.
 func (t *tx) move(ctx context.Context, p *farm.Printer, agentID int64) error {
-	switch {
-	case p.AgentID == agentID && agentID != 0:
-		return t.raise(ctx, agentID, new(int64))
-	case p.AgentID == agentID:
-		return nil
+	revisions, err := t.raise(ctx, p.AgentID, agentID)
+	if err != nil || p.AgentID == agentID {
+		return err
 	}
 	if p.AgentID != 0 {
-		if err := t.bury(ctx, *p); err != nil {
+		if err := t.bury(ctx, *p, revisions[p.AgentID]); err != nil {
 			return err
 		}
 	}
@@ -145,17 +146,14 @@ func (t *tx) move(ctx context.Context, p *farm.Printer, agentID int64) error {
 	if agentID != 0 {
 		return t.assign(ctx, p)
 	}
-	_, err := t.ExecContext(ctx, `UPDATE printers SET agent_id = NULL WHERE id = $1`, p.ID)
+	_, err = t.ExecContext(ctx, `UPDATE printers SET agent_id = NULL WHERE id = $1`, p.ID)
 	return err
 }
 
-// assign gives a printer to p.AgentID at p.SiteID under a new fence. Fences are
-// one counter for all, so that a printer that was deleted and comes back is
-// never under an old one.
+// assign gives a printer to p.AgentID, which must have been raised, at p.SiteID
+// under a new fence. Fences are one counter for all, so that a printer that was
+// deleted and comes back is never under an old one.
 func (t *tx) assign(ctx context.Context, p *farm.Printer) error {
-	if err := t.raise(ctx, p.AgentID, new(int64)); err != nil {
-		return err
-	}
 	if _, err := t.ExecContext(ctx, `DELETE FROM tombstones WHERE agent_id = $1 AND serial = $2`, p.AgentID, p.Serial); err != nil {
 		return err
 	}
@@ -168,27 +166,34 @@ func (t *tx) assign(ctx context.Context, p *farm.Printer) error {
 	return err
 }
 
-// bury leaves the printer's present agent a tombstone.
-func (t *tx) bury(ctx context.Context, p farm.Printer) error {
-	var revision int64
-	if err := t.raise(ctx, p.AgentID, &revision); err != nil {
-		return err
-	}
+// bury leaves the printer's present agent a tombstone of a revision of its config.
+func (t *tx) bury(ctx context.Context, p farm.Printer, revision int64) error {
 	const q = `INSERT INTO tombstones (agent_id, serial, fence, revision) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (agent_id, serial) DO UPDATE SET fence = excluded.fence, revision = excluded.revision`
 	_, err := t.ExecContext(ctx, q, p.AgentID, p.Serial, p.Fence, revision)
 	return err
 }
 
-// raise gives an agent's config a new revision.
-func (t *tx) raise(ctx context.Context, agentID int64, revision *int64) error {
-	err := t.QueryRowContext(ctx, `UPDATE agents SET revision = revision + 1 WHERE id = $1 RETURNING revision`, agentID).Scan(revision)
-	if err != nil {
-		if e := notFound(err, ""); farm.Is(e, farm.NotFound) {
-			return farm.Errorf(farm.Invalid, "agent_id: agent %d does not exist", agentID)
+// raise gives the configs of agents a new revision each; 0 is no agent. It takes
+// their rows in one order, whichever way a printer goes between them: of two that
+// crossed each would wait for the other.
+func (t *tx) raise(ctx context.Context, agents ...int64) (map[int64]int64, error) {
+	slices.Sort(agents)
+	revisions := map[int64]int64{}
+	for _, id := range slices.Compact(agents) {
+		if id == 0 {
+			continue
 		}
+		var revision int64
+		err := t.QueryRowContext(ctx, `UPDATE agents SET revision = revision + 1 WHERE id = $1 RETURNING revision`, id).Scan(&revision)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, farm.Errorf(farm.Invalid, "agent_id: agent %d does not exist", id)
+		} else if err != nil {
+			return nil, err
+		}
+		revisions[id] = revision
 	}
-	return err
+	return revisions, nil
 }
 
 func (t *tx) saveCode(ctx context.Context, printerID int64, sealed []byte) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,14 +118,53 @@ func TestADamagedCodeIsOnePrintersTrouble(t *testing.T) {
 	})
 }
 
-var errStop = errors.New("stop")
+// Two changes that wait for each other: PostgreSQL ends one, which begins anew.
+func TestADeadlockBeginsAnew(t *testing.T) {
+	db := fresh(t, postgres)
+	ctx := t.Context()
+	const raise = `UPDATE counters SET value = value + 1 WHERE name = $1`
+	for _, name := range []string{"x", "y"} {
+		if _, err := db.write.ExecContext(ctx, `INSERT INTO counters (name, value) VALUES ($1, 0)`, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ran atomic.Int64
+	var both sync.WaitGroup // have taken their first row
+	both.Add(2)
+	cross := func(first, second string) error {
+		var taken sync.Once
+		return db.change(ctx, func(tx *tx) error {
+			ran.Add(1)
+			tx.tell(farm.Event{Kind: "crossed"})
+			if _, err := tx.ExecContext(ctx, raise, first); err != nil {
+				return err
+			}
+			taken.Do(both.Done)
+			both.Wait()
+			_, err := tx.ExecContext(ctx, raise, second)
+			return err
+		})
+	}
+	var wg sync.WaitGroup
+	for _, order := range [][2]string{{"x", "y"}, {"y", "x"}} {
+		wg.Go(func() {
+			if err := cross(order[0], order[1]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := fmt.Sprint(kinds(t, db)); ran.Load() != 3 || got != "[crossed crossed]" {
+		t.Errorf("ran %d times, events %s", ran.Load(), got)
+	}
+}
 
-// A change that fails for good does not begin anew.
-func TestOnlyADeadlockBeginsAnew(t *testing.T) {
+// Nothing else does.
+func TestAFaultDoesNotBeginAnew(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
-		ran := 0
-		err := db.change(t.Context(), func(*tx) error { ran++; return errStop })
-		if !errors.Is(err, errStop) || ran != 1 {
+		ran, fault := 0, errors.New("no")
+		err := db.change(t.Context(), func(*tx) error { ran++; return fault })
+		if !errors.Is(err, fault) || ran != 1 {
 			t.Errorf("ran %d times, %v", ran, err)
 		}
 	})
