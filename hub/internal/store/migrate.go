@@ -10,6 +10,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"bambuddy/shared/farm"
 )
 
 //go:embed migrations/*.sql
@@ -43,6 +45,13 @@ func (d *DB) migrate(ctx context.Context) error {
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return err
+	}
+	has, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if knows := migrations[len(migrations)-1].Version; has > knows {
+		return farm.Errorf(farm.Invalid, "data: this database was written by a newer release (schema %d, this one knows %d): run that one", has, knows)
 	}
 	return nil
 }

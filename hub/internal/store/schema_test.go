@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bambuddy/shared/farm"
 )
 
 // schema is the columns of each table, "name TYPE [NOT NULL]", and its indexes.
@@ -108,6 +110,20 @@ func TestTheMigrationsLeadToTheSchema(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestANewerSchemaIsLeftAlone(t *testing.T) {
+	for _, e := range []engine{sqlite, postgres} {
+		t.Run(string(e), func(t *testing.T) {
+			c := config(t, e)
+			db := opened(t, c)
+			if _, err := db.write.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, TRUE)`); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(t.Context(), c)
+			wantCode(t, err, farm.Invalid)
+		})
+	}
 }
 
 // The SQLite driver crashes on some processors beside another libc than the one
