@@ -226,7 +226,8 @@ func (s *session) keepBulk(c *tunnel.Client) {
 	}
 	closing := s.closing
 	s.mu.Unlock()
-	if gone && !closing {
+	var told *tunnel.Closed // an agent that stops says so on both lanes: control tells the log
+	if gone && !closing && !errors.As(c.Err(), &told) {
 		s.links.log.Warn("bulk lane lost", "agent", s.agent.ID, "reason", c.Err())
 	}
 }
