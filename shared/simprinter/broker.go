@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -47,6 +48,11 @@ func (b *broker) serve() error { return b.server.Serve() }
 
 func (b *broker) close() error { return b.server.Close() }
 
+func (b *broker) clients() int { return connected(b.server) }
+
+// connected counts the clients that are logged in.
+func connected(s *mqtt.Server) int { return int(atomic.LoadInt64(&s.Info.ClientsConnected)) }
+
 func (b *broker) publish(topic string, payload []byte) {
 	_ = b.server.Publish(topic, payload, false, 0) // it fails only when closed
 }
@@ -69,8 +75,7 @@ func (*doorHook) Provides(b byte) bool {
 
 // OnConnectAuthenticate checks the access code.
 func (h *doorHook) OnConnectAuthenticate(_ *mqtt.Client, pk packets.Packet) bool {
-	clients := h.server.Clients.Len() - 1 // without the inline client
-	return h.door.admits(string(pk.Connect.Username), string(pk.Connect.Password), clients)
+	return h.door.admits(string(pk.Connect.Username), string(pk.Connect.Password), connected(h.server))
 }
 
 // OnACLCheck lets clients write requests and listen to anything; brokers of the P1

@@ -73,7 +73,7 @@ func (f *Farm) Run(ctx context.Context) (err error) {
 	for _, p := range f.printers {
 		if err := p.open(); err != nil {
 			for _, o := range opened {
-				err = errors.Join(err, o.mqtt.close())
+				err = errors.Join(err, o.close())
 			}
 			return fmt.Errorf("open printer %s: %w", p.spec.Serial, err)
 		}
@@ -85,7 +85,9 @@ func (f *Farm) Run(ctx context.Context) (err error) {
 		all.Go(func() { p.run(ctx) })
 	}
 	all.Wait()
+	f.mu.Lock()
 	close(f.done)
+	f.mu.Unlock()
 	f.sides.Wait()
 	return nil
 }
@@ -105,8 +107,19 @@ func (f *Farm) Printer(serial string) *Printer {
 	return f.printers[i]
 }
 
-// side runs something beside the printers, which Run waits for.
-func (f *Farm) side(do func(done <-chan struct{})) { f.sides.Go(func() { do(f.done) }) }
+// side runs something beside the printers, which Run waits for. It tells whether
+// it could: not when the farm has ended.
+func (f *Farm) side(do func(done <-chan struct{})) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.done:
+		return false
+	default:
+		f.sides.Go(func() { do(f.done) })
+		return true
+	}
+}
 
 func (f *Farm) leaf(serial string) (tls.Certificate, error) {
 	f.mu.Lock()

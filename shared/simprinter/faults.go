@@ -32,53 +32,105 @@ const (
 	ackLost        = "ack_lost"        // commands work, nobody hears so
 	slowParse      = "slow_parse"      // it takes two minutes to begin
 	cardMissing    = "card_missing"    // no storage: starts end in an error
+	finishDwell    = "finish_dwell"    // a start is accepted, the old state stays for three minutes
+	ghostReplay    = "ghost_replay"    // it prints the file that was left on its card again, by itself
 	swapSpool      = "swap_spool"      // another spool, which only a full report shows
 )
 
 // fault is what happens at the beginning and at the end of one.
-type fault struct{ begin, end func(*Printer) }
-
-func nothing(*Printer) {}
+type fault struct {
+	begin func(*Printer) error // nil: nothing; the caller holds the printer's lock
+	end   func(*Printer)       // likewise
+	once  bool                 // it is done when it has begun
+}
 
 var faultKinds = map[string]fault{
-	powerCut: {func(p *Printer) {
-		if p.body.powerOn() && p.entry >= 0 { // it has forgotten the job the moment the power goes
-			p.farm.end(p.entry, "failed")
-			p.entry = -1
-		}
-		p.sent = nil
-		p.gate.power(false)
-	}, func(p *Printer) { p.gate.power(true) }},
-	networkLoss:    {func(p *Printer) { p.gate.freeze(true) }, func(p *Printer) { p.gate.freeze(false) }},
-	reconnectStorm: {nothing, nothing},
-	silent:         {nothing, nothing},
-	stalledPublish: {nothing, nothing},
-	wrongCode: {
-		func(p *Printer) { p.code = "not-" + p.spec.AccessCode; p.gate.drop() },
-		func(p *Printer) { p.code = p.spec.AccessCode },
-	},
-	certChange: {func(p *Printer) {
-		if c, err := p.farm.leaf(p.spec.Serial); err == nil {
-			p.cert = c
-		}
+	powerCut: {begin: just(cutPower), end: func(p *Printer) { // it knows none of its connections any more
+		p.sent = p.body.tree(p.id)
 		p.gate.drop()
-	}, nothing},
-	garbage: {nothing, nothing}, nonUTF8: {nothing, nothing}, oversized: {nothing, nothing}, hostile: {nothing, nothing},
-	verification: {func(p *Printer) { p.body.secured = true }, func(p *Printer) { p.body.secured, p.body.hms = false, nil }},
-	printError: {func(p *Printer) {
-		p.body.pause(5)
-		p.body.printError, p.body.hms = 0x0300800B, []bambu.HMS{{Attr: 0x03000100, Code: 0x00010001}}
-	}, func(p *Printer) { p.body.printError, p.body.hms = 0, nil }},
-	runout: {func(p *Printer) {
-		p.body.pause(6)
-		p.body.printError, p.body.filament = errRunout, false
-	}, func(p *Printer) { p.body.printError = 0 }},
-	startIgnored: {nothing, nothing}, ackLost: {nothing, nothing}, slowParse: {nothing, nothing},
-	cardMissing: {func(p *Printer) { p.body.card = false }, func(p *Printer) { p.body.card = true }},
-	swapSpool: {func(p *Printer) {
-		p.body.trays = slices.Clone(p.body.trays)
-		p.body.trays[0] = tray{"ABS", "ABS", "D32941FF", "GFB00", 64, "8A000000000000FF"}
-	}, nothing},
+		p.gate.freeze(false)
+	}},
+	networkLoss: {
+		begin: just(func(p *Printer) { p.gate.freeze(true) }),
+		end:   func(p *Printer) { p.gate.freeze(false) },
+	},
+	wrongCode: {
+		begin: just(func(p *Printer) { p.code = "not-" + p.spec.AccessCode; p.gate.drop() }),
+		end:   func(p *Printer) { p.code = p.spec.AccessCode },
+	},
+	certChange: {begin: changeCert, once: true},
+	verification: {
+		begin: just(func(p *Printer) { p.body.secured = true }),
+		end:   func(p *Printer) { p.body.secured, p.body.hms = false, nil },
+	},
+	printError: {
+		begin: just(func(p *Printer) {
+			p.body.pause(5)
+			p.body.printError, p.body.hms = errNozzle, []bambu.HMS{{Attr: 0x03000100, Code: 0x00010001}}
+		}),
+		end: func(p *Printer) { p.body.printError, p.body.hms = 0, nil },
+	},
+	runout: {
+		begin: just(func(p *Printer) {
+			p.body.pause(6)
+			p.body.printError, p.body.filament = errRunout, false
+		}),
+		end: func(p *Printer) { p.body.printError, p.body.filament = 0, true },
+	},
+	cardMissing: {
+		begin: just(func(p *Printer) { p.body.card = false }),
+		end:   func(p *Printer) { p.body.card = true },
+	},
+	swapSpool:   {begin: just(swap), once: true},
+	ghostReplay: {begin: ghost, once: true},
+
+	// Those below are asked for where they matter, see has.
+	reconnectStorm: {}, silent: {}, stalledPublish: {}, garbage: {}, nonUTF8: {}, oversized: {}, hostile: {},
+	startIgnored: {}, ackLost: {}, slowParse: {}, finishDwell: {},
+}
+
+// just is a beginning that cannot fail.
+func just(do func(*Printer)) func(*Printer) error {
+	return func(p *Printer) error {
+		do(p)
+		return nil
+	}
+}
+
+// ghost starts the file on the card again, as a new job.
+func ghost(p *Printer) error {
+	old := p.body.leftover
+	if old == nil {
+		return fmt.Errorf("there is no file on the card of printer %s", p.spec.Serial)
+	}
+	again := *old
+	again.Source, again.Subtask = "ghost", itoa(1+p.body.rnd.IntN(1<<31-1))
+	return p.start(again)
+}
+
+// cutPower ends the running print: the printer has forgotten it the moment the
+// power goes. Clients are not told; they find out when nobody answers.
+func cutPower(p *Printer) {
+	if p.body.powerOn() && p.entry >= 0 {
+		p.farm.end(p.entry, "failed")
+		p.entry = -1
+	}
+	p.gate.freeze(true)
+}
+
+func changeCert(p *Printer) error {
+	c, err := p.farm.leaf(p.spec.Serial)
+	if err != nil {
+		return err
+	}
+	p.cert = c
+	p.gate.drop()
+	return nil
+}
+
+func swap(p *Printer) {
+	p.body.trays = slices.Clone(p.body.trays)
+	p.body.trays[0] = tray{"ABS", "ABS", "D32941FF", "GFB00", 64, "8A000000000000FF"}
 }
 
 // Fault makes a printer misbehave for a while; 0 is until Fault is called for it
@@ -90,6 +142,9 @@ func (p *Printer) Fault(kind string, d time.Duration) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.mqtt == nil {
+		return fmt.Errorf("printer %s does not run yet", p.spec.Serial)
+	}
 	if d < 0 {
 		p.recover(kind)
 		return nil
@@ -99,8 +154,14 @@ func (p *Printer) Fault(kind string, d time.Duration) error {
 	if d > 0 {
 		until = time.Now().Add(d)
 	}
-	p.faults[kind] = until
-	f.begin(p)
+	if f.begin != nil {
+		if err := f.begin(p); err != nil {
+			return fmt.Errorf("fault %s: %w", kind, err)
+		}
+	}
+	if !f.once {
+		p.faults[kind] = until
+	}
 	if p.model.Reports == bambu.StyleFull && kind != swapSpool {
 		p.report(true)
 	}
@@ -112,14 +173,21 @@ func (p *Printer) has(kind string) bool {
 	return on
 }
 
-func (p *Printer) active() []string { return slices.Sorted(maps.Keys(p.faults)) }
+// active are the faults it has, sorted; never nil, for JSON.
+func (p *Printer) active() []string {
+	out := slices.AppendSeq([]string{}, maps.Keys(p.faults))
+	slices.Sort(out)
+	return out
+}
 
 func (p *Printer) recover(kind string) {
 	if !p.has(kind) {
 		return
 	}
 	delete(p.faults, kind)
-	faultKinds[kind].end(p)
+	if end := faultKinds[kind].end; end != nil {
+		end(p)
+	}
 }
 
 func (p *Printer) expire(now time.Time) {
@@ -166,9 +234,11 @@ func (p *Printer) Replay(capture []byte) error {
 		return err
 	}
 	p.mu.Lock()
-	p.playing = true
-	p.mu.Unlock()
-	p.farm.side(func(done <-chan struct{}) {
+	defer p.mu.Unlock()
+	if p.playing || p.mqtt == nil {
+		return fmt.Errorf("printer %s cannot play a capture: it plays one already, or does not run", p.spec.Serial)
+	}
+	p.playing = p.farm.side(func(done <-chan struct{}) {
 		defer func() {
 			p.mu.Lock()
 			p.playing, p.sent = false, nil
@@ -187,6 +257,9 @@ func (p *Printer) Replay(capture []byte) error {
 			p.mqtt.publish(p.topic, f.Report)
 		}
 	})
+	if !p.playing {
+		return fmt.Errorf("printer %s runs no more", p.spec.Serial)
+	}
 	return nil
 }
 

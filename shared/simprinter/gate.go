@@ -6,13 +6,12 @@ import (
 )
 
 // gate is a listener whose connections can be frozen, as when a cable is pulled,
-// or dropped, as when the power goes.
+// or dropped, as when a printer starts anew.
 type gate struct {
 	net.Listener
 	mu     sync.Mutex
 	moved  *sync.Cond
 	frozen bool
-	off    bool
 	closed bool
 	conns  map[*gatedConn]struct{}
 }
@@ -31,7 +30,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		g.mu.Lock()
-		if g.off || g.closed {
+		if g.closed {
 			g.mu.Unlock()
 			_ = c.Close()
 			continue
@@ -60,16 +59,6 @@ func (g *gate) freeze(on bool) {
 	g.mu.Unlock()
 }
 
-// power drops every connection and refuses new ones, or takes them again.
-func (g *gate) power(on bool) {
-	g.mu.Lock()
-	g.off = !on
-	g.mu.Unlock()
-	if !on {
-		g.drop()
-	}
-}
-
 // drop breaks every connection.
 func (g *gate) drop() {
 	g.mu.Lock()
@@ -83,12 +72,14 @@ func (g *gate) drop() {
 	}
 }
 
-func (g *gate) pass(c *gatedConn) {
+// pass waits while the gate is frozen and tells whether the connection still stands.
+func (g *gate) pass(c *gatedConn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for g.frozen {
-		if _, open := g.conns[c]; !open {
-			return
+	for {
+		_, open := g.conns[c]
+		if !open || !g.frozen {
+			return open
 		}
 		g.moved.Wait()
 	}
@@ -101,12 +92,16 @@ type gatedConn struct {
 
 func (c *gatedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.gate.pass(c)
+	if !c.gate.pass(c) { // what came before it was dropped is lost with it
+		return 0, net.ErrClosed
+	}
 	return n, err
 }
 
 func (c *gatedConn) Write(b []byte) (int, error) {
-	c.gate.pass(c)
+	if !c.gate.pass(c) {
+		return 0, net.ErrClosed
+	}
 	return c.Conn.Write(b)
 }
 

@@ -23,11 +23,18 @@ const (
 	errCancelled = 0x0300400C
 	errRunout    = 0x03008015
 	errBusy      = 0x05004004
+	errNozzle    = 0x0300800B
 	errCard      = 0x0500C010
 )
 
 // ambient is the room, in °C.
 const ambient = 22.0
+
+// When the error of a cancelled print shows, and how long on the A and P series.
+const (
+	echoAfter = 5 * time.Second
+	echoLasts = 6 * time.Second
+)
 
 // machine is a printer's body: what moves, heats and counts. It knows no clock
 // and no network; step moves it on. It belongs to one goroutine.
@@ -36,10 +43,11 @@ type machine struct {
 	rnd   *rand.Rand
 
 	state        string
-	job          *job // nil before the first print since power-up
+	job          *job      // nil before the first print since power-up
+	leftover     *PrintJob // whose file is on the card
 	printError   uint32
 	hms          []bambu.HMS
-	cancelEcho   time.Duration // until the "cancelled" error shows, 0: none is due
+	cancelEcho   time.Duration // until the "cancelled" error is gone, 0: none is due
 	nozzle       [2]heater     // 0 right or only, 1 left
 	bed, chamber heater
 	active       int // extruder in use
@@ -107,14 +115,27 @@ type job struct {
 
 // PrintJob is a print to start.
 type PrintJob struct {
-	Name    string        `json:"name"`    // without an extension
-	Plate   int           `json:"plate"`   // 0: 1
-	Minutes float64       `json:"minutes"` // of printing, 0: 10
-	Source  string        `json:"source"`  // slicer, screen, cloud, or mqtt when a client sent it
-	File    string        `json:"file"`    // optional path of a .3mf, whose hash goes to the ledger
-	SHA256  string        `json:"-"`
-	Subtask string        `json:"-"` // id given by the client
-	Slow    time.Duration `json:"-"` // extra time until it begins
+	Name    string  `json:"name"`    // without an extension
+	Plate   int     `json:"plate"`   // 0: 1
+	Minutes float64 `json:"minutes"` // of printing, 0: 10
+	Source  string  `json:"source"`  // slicer, screen, cloud; mqtt when a client sent it; ghost when the printer began by itself
+	File    string  `json:"file"`    // optional path of a .3mf, whose hash goes to the ledger
+	SHA256  string  `json:"-"`
+	Subtask string  `json:"-"` // id given by the client
+
+	slow    time.Duration // extra time until it begins
+	dwell   bool          // the old state shows until then
+	mapping []int         // filament of the plate → tray, see project_file
+}
+
+// tray is the one it begins with: the first that is mapped.
+func (j *job) tray() int {
+	for _, t := range j.mapping {
+		if t >= 0 {
+			return t
+		}
+	}
+	return 0
 }
 
 func newMachine(m bambu.Model, seed uint64) *machine {
@@ -158,7 +179,7 @@ func (v *machine) accept(p PrintJob) *job {
 	p.Plate = max(p.Plate, 1)
 	length := time.Duration(p.Minutes * float64(time.Minute))
 	j := &job{
-		PrintJob: p, print: length, prepare: min(3*time.Minute, length/3), accepted: 2*time.Second + p.Slow,
+		PrintJob: p, print: length, prepare: min(3*time.Minute, length/3), accepted: 2*time.Second + p.slow,
 		layers: max(5, int(p.Minutes*5)), bedGoal: 60, nozzleGoal: 220, subtask: "0", task: "0",
 	}
 	if p.Source == "cloud" {
@@ -169,14 +190,25 @@ func (v *machine) accept(p PrintJob) *job {
 		j.subtask, j.task = p.Subtask, p.Subtask
 	}
 	v.job, v.printError, v.hms, v.cancelEcho = j, 0, nil, 0
-	if v.model.Reports == bambu.StyleDelta && p.Source != "cloud" {
+	v.leftover = &p
+	if v.model.Reports == bambu.StyleDelta && p.Source != "cloud" && !p.dwell {
 		v.state = stIdle // the A1 names the new file for a moment before it prepares
 	}
 	return j
 }
 
 // step moves the machine on by dt of its own time and tells whether a print ended.
+// It stops early when the state changes, so that each state is seen at any speed.
 func (v *machine) step(dt time.Duration) (ended bool) {
+	const most = 300 // slices: enough for the stages, few enough for a thousand printers
+	slice, was := max(time.Second, dt/most), v.state
+	for left := dt; left > 0 && v.state == was; left -= slice {
+		ended = v.move(min(slice, left))
+	}
+	return ended
+}
+
+func (v *machine) move(dt time.Duration) (ended bool) {
 	if j := v.job; j != nil && !j.ended {
 		j.started += dt
 		switch v.state {
@@ -192,13 +224,27 @@ func (v *machine) step(dt time.Duration) (ended bool) {
 		}
 	}
 	v.heat(dt)
-	if v.cancelEcho > 0 {
-		if v.cancelEcho -= dt; v.cancelEcho <= 0 {
-			v.printError = errCancelled
-		}
-	}
+	v.echo(dt)
 	v.wifi = -48 - v.rnd.IntN(5)
 	return ended
+}
+
+// echo shows the error that follows a cancelled print: late, and on the A and P
+// series only for some seconds.
+func (v *machine) echo(dt time.Duration) {
+	if v.cancelEcho <= 0 {
+		return
+	}
+	v.cancelEcho -= dt
+	switch delta := v.model.Reports == bambu.StyleDelta; {
+	case v.cancelEcho <= 0 && delta && v.printError == errCancelled:
+		v.printError = 0
+	case v.cancelEcho <= echoLasts:
+		v.printError = errCancelled
+		if !delta {
+			v.cancelEcho = 0
+		}
+	}
 }
 
 func (v *machine) heat(dt time.Duration) {
@@ -265,7 +311,8 @@ func (v *machine) warmUp(share float64) {
 
 // load is the dance of a filament change: target first, then heat, feed, purge.
 func (v *machine) load(share float64) {
-	v.stage, v.nozzle[v.active].target, v.trayTarget = 4, v.job.nozzleGoal, 0
+	tray := v.job.tray()
+	v.stage, v.nozzle[v.active].target, v.trayTarget = 4, v.job.nozzleGoal, tray
 	switch {
 	case share < 0.5:
 		v.amsStatus = 258
@@ -273,11 +320,11 @@ func (v *machine) load(share float64) {
 		v.amsStatus = 261
 	case share < 0.6:
 		v.amsStatus, v.filament = 262, true
-	case v.trayNow != 0:
-		v.amsStatus, v.trayNow = 263, 0
+	case v.trayNow != tray:
+		v.amsStatus, v.trayNow = 263, tray
 		v.amsVersion++
 	default:
-		v.trayBefore = 0
+		v.trayBefore = tray
 	}
 }
 
@@ -298,7 +345,7 @@ func (v *machine) stop() bool {
 		return false
 	}
 	v.end(stFailed, "stopped")
-	v.job.percent, v.printError, v.cancelEcho = 0, 0, 5*time.Second
+	v.job.percent, v.printError, v.cancelEcho = 0, 0, echoAfter+echoLasts
 	return true
 }
 
@@ -314,7 +361,7 @@ func (v *machine) resume() bool {
 	if v.state != stPause {
 		return false
 	}
-	v.state, v.stage, v.printError, v.hms = stRunning, 0, 0, nil
+	v.state, v.stage, v.printError, v.hms, v.filament = stRunning, 0, 0, nil, true
 	return true
 }
 
@@ -324,7 +371,8 @@ func (v *machine) powerOn() (lost bool) {
 	if lost {
 		v.end(stIdle, "failed")
 	}
-	v.job, v.state, v.printError, v.hms, v.light = nil, stIdle, 0, nil, false
+	v.job, v.state, v.printError, v.hms, v.light, v.cancelEcho = nil, stIdle, 0, nil, false, 0
+	v.nozzle[0].target, v.nozzle[1].target, v.bed.target, v.chamber.target = 0, 0, 0, 0
 	v.stage = v.noStage()
 	return lost
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"maps"
 	"net"
 	"reflect"
+	"strconv"
 	"sync"
 	"time"
 
@@ -74,6 +76,7 @@ func newPrinter(f *Farm, s Spec) (*Printer, error) {
 		p.spec.Firmware = map[bambu.Style]string{bambu.StyleDelta: "01.04.00.00", bambu.StyleFull: "01.01.00.00"}[m.Reports]
 	}
 	p.id = identity{serial: s.Serial, name: s.Name, firmware: p.spec.Firmware, ip: littleEndian(s.Address)}
+	p.sent = p.body.tree(p.id)
 	return p, nil
 }
 
@@ -87,17 +90,19 @@ func littleEndian(address string) uint32 {
 
 // open makes the printer listen.
 func (p *Printer) open() (err error) {
-	l, err := p.farm.listen(fmt.Sprintf("%s:%d", p.spec.Address, p.spec.MQTTPort))
-	if err != nil {
-		return err
-	}
-	if a, ok := l.Addr().(*net.TCPAddr); ok {
-		p.spec.MQTTPort = a.Port
-	}
-	p.gate = newGate(l)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.cert, err = p.farm.leaf(p.spec.Serial); err != nil {
 		return err
 	}
+	l, err := p.farm.listen(net.JoinHostPort(p.spec.Address, itoa(p.spec.MQTTPort)))
+	if err != nil {
+		return err
+	}
+	if port := portOf(l.Addr()); port > 0 {
+		p.spec.MQTTPort = port
+	}
+	p.gate = newGate(l)
 	p.mqtt, err = newBroker(p.spec.Serial, p, p.gate, &tls.Config{
 		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -107,10 +112,33 @@ func (p *Printer) open() (err error) {
 			return &c, nil
 		},
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.mqtt.serve()
 	}
-	return p.mqtt.serve()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return nil
+}
+
+func portOf(a net.Addr) int {
+	_, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// close ends the printer as its mains switch would: connections break first, or
+// the broker would wait to say goodbye to clients nobody can reach.
+func (p *Printer) close() error {
+	_ = p.gate.Close() // the broker closes it again
+	p.gate.drop()
+	return p.mqtt.close()
 }
 
 // run lives until ctx ends.
@@ -120,7 +148,9 @@ func (p *Printer) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			_ = p.mqtt.close()
+			if err := p.close(); err != nil {
+				p.log.Warn("broker not closed", "err", err)
+			}
 			return
 		case r := <-p.requests:
 			p.handle(r)
@@ -138,19 +168,19 @@ func (p *Printer) beat(now time.Time) {
 	p.expire(now)
 	if !p.has(powerCut) {
 		if p.body.step(time.Duration(float64(tick) * p.farm.speed)) {
-			p.close(p.body.job)
+			p.settle(p.body.job)
 		}
 	}
 	p.misbehave()
-	if p.model.Reports == bambu.StyleDelta && p.beats%2 == 1 {
-		return // every other second
+	if p.model.Reports == bambu.StyleDelta && p.beats%2 == 1 && p.sent["gcode_state"] == p.body.state {
+		return // every other second, but no state is skipped
 	}
 	p.report(p.model.Reports == bambu.StyleFull)
 }
 
 // report publishes the state: everything, or what changed since the last time.
 func (p *Printer) report(full bool) {
-	if p.playing || p.has(powerCut) || p.has(silent) || p.has(stalledPublish) {
+	if p.playing || p.has(powerCut) || p.has(silent) || p.has(stalledPublish) || p.clients() == 0 {
 		return
 	}
 	now := p.body.tree(p.id)
@@ -195,6 +225,9 @@ func changes(was, now obj) obj {
 
 // publish sends a frame in the model's way of writing JSON.
 func (p *Printer) publish(frame obj) {
+	if p.clients() == 0 {
+		return
+	}
 	var b []byte
 	var err error
 	if p.model.Reports == bambu.StyleFull {
@@ -213,7 +246,7 @@ func (p *Printer) publish(frame obj) {
 func (p *Printer) admits(user, password string, clients int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.farm.realLimits && clients > p.sessions() {
+	if p.farm.realLimits && clients >= p.sessions() {
 		return false
 	}
 	return user == "bblp" && password == p.code
@@ -253,8 +286,11 @@ func (p *Printer) start(j PrintJob) error {
 	if p.body.busy() {
 		return fmt.Errorf("printer %s is busy", p.spec.Serial)
 	}
-	if p.has(slowParse) {
-		j.Slow = 2 * time.Minute
+	switch {
+	case p.has(finishDwell):
+		j.slow, j.dwell = 3*time.Minute, true
+	case p.has(slowParse):
+		j.slow = 2 * time.Minute
 	}
 	job := p.body.accept(j)
 	p.entry = p.farm.begin(p.spec.Serial, job)
@@ -268,8 +304,8 @@ func (p *Printer) start(j PrintJob) error {
 	return nil
 }
 
-// close writes the end of a print into the ledger.
-func (p *Printer) close(j *job) {
+// settle writes the end of a print into the ledger.
+func (p *Printer) settle(j *job) {
 	if p.entry >= 0 {
 		p.farm.end(p.entry, j.outcome)
 		p.entry = -1
@@ -303,12 +339,23 @@ func (p *Printer) cancel() bool {
 	if !p.body.stop() {
 		return false
 	}
-	p.close(p.body.job)
+	p.settle(p.body.job)
 	return true
 }
 
 // Clients is how many MQTT clients are connected.
-func (p *Printer) Clients() int { return max(0, p.mqtt.server.Clients.Len()-1) }
+func (p *Printer) Clients() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clients()
+}
+
+func (p *Printer) clients() int {
+	if p.mqtt == nil { // it does not run yet
+		return 0
+	}
+	return p.mqtt.clients()
+}
 
 // Spec is what the printer was made of, with the port it listens at.
 func (p *Printer) Spec() Spec {
@@ -333,12 +380,11 @@ type State struct {
 
 // State tells how the printer is.
 func (p *Printer) State() State {
-	clients := p.Clients()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := p.body.jobView()
 	return State{
 		Serial: p.spec.Serial, Name: p.spec.Name, Model: p.model.Code, Address: p.spec.Address, MQTTPort: p.spec.MQTTPort,
-		GcodeState: p.body.state, Progress: j.percent, Job: j.name, Clients: clients, Faults: p.active(),
+		GcodeState: p.body.state, Progress: j.percent, Job: j.name, Clients: p.clients(), Faults: p.active(),
 	}
 }

@@ -3,6 +3,7 @@ package simprinter
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -30,7 +31,11 @@ func (p *Printer) handle(payload []byte) {
 	}
 	for section, body := range frame {
 		command, _ := body["command"].(string)
-		r := request{section, command, fmt.Sprint(body["sequence_id"]), body}
+		seq, ok := body["sequence_id"].(string)
+		if !ok {
+			seq = "0"
+		}
+		r := request{section, command, seq, body}
 		if section == "print" && p.body.secured {
 			p.answer(r, "failed", "mqtt message verify failed", obj{"err_code": 84033543})
 			p.body.hms = []bambu.HMS{{Attr: 0x05000500, Code: 0x00010007}}
@@ -58,6 +63,7 @@ var handlers = map[string]func(*Printer, request){
 	"print.project_file":      (*Printer).project,
 	"print.clean_print_error": (*Printer).cleanError,
 	"system.ledctrl":          (*Printer).light,
+	"system.get_access_code":  (*Printer).accessCode,
 }
 
 func (p *Printer) pushAll() {
@@ -75,17 +81,22 @@ func (p *Printer) answer(r request, result, reason string, more obj) {
 		return
 	}
 	out := obj{}
-	if p.model.Reports == bambu.StyleDelta {
-		for k, v := range r.body {
-			out[k] = v
+	switch {
+	case p.model.Reports == bambu.StyleDelta:
+		maps.Copy(out, r.body)
+	case r.section == "print":
+		out["err_code"], out["is_from_mqtt"] = 0, true
+		for _, key := range []string{"param", "subtask_name"} {
+			if v, ok := r.body[key]; ok && (r.command != "project_file" || key != "param") {
+				out[key] = v
+			}
 		}
-	} else if r.section == "print" && result == "success" {
-		result, reason = "SUCCESS", "SUCCESS"
+		if result == "success" {
+			result, reason = "SUCCESS", "SUCCESS"
+		}
 	}
 	out["command"], out["sequence_id"], out["result"], out["reason"] = r.command, r.seq, result, reason
-	for k, v := range more {
-		out[k] = v
-	}
+	maps.Copy(out, more)
 	if p.model.Code == "A1MINI" && r.command == "gcode_line" {
 		delete(out, "command")
 	}
@@ -108,15 +119,14 @@ func (p *Printer) version(r request) {
 	}
 	module := func(name, hardware, version string, more obj) obj {
 		m := obj{"name": name, "hw_ver": hardware, "sw_ver": version, "sn": p.spec.Serial, "flag": 0}
-		for k, v := range more {
-			m[k] = v
-		}
+		maps.Copy(m, more)
 		return m
 	}
 	modules := []obj{module("ota", "OTA", p.spec.Firmware, obj{"product_name": product, "visible": true})}
 	switch {
-	case strings.HasPrefix(p.model.Code, "A1"):
-		modules = append(modules, module("esp32", "AP05", "01.04.22.50", nil), module("ams_f1/0", "AMS_F102", "00.00.07.94", obj{"sn": "03C00A000000001"}))
+	case strings.HasPrefix(p.model.Code, "A"):
+		modules = append(modules, module("esp32", "AP05", "01.04.22.50", nil),
+			module("ams_f1/"+itoa(p.body.unit()), "AMS_F102", "00.00.07.94", obj{"sn": "03C00A000000001"}))
 	case p.model.Reports == bambu.StyleDelta:
 		modules = append(modules, module("esp32", "AP04", "01.11.34.55", nil), module("ams/0", "AMS08", "00.00.06.49", obj{"sn": "00600A000000001"}))
 	case p.model.FirstAMS == bambu.AMS:
@@ -138,7 +148,7 @@ func (p *Printer) setSpeed(r request) {
 	p.done(r, true)
 }
 
-var temperature = regexp.MustCompile(`^M(104|140|141|106)\b(?:.*\bP(\d+))?.*\bS([0-9.]+)`)
+var temperature = regexp.MustCompile(`^M(104|109|140|190|141|106)\b(?:.*\bP(\d+))?.*\bS([0-9.]+)`)
 
 // gcode knows the lines that set temperatures and fans; others are accepted and
 // do nothing, as most do nothing a report would show.
@@ -154,9 +164,9 @@ func (p *Printer) gcode(r request) {
 			continue
 		}
 		switch b := p.body; m[1] {
-		case "104":
+		case "104", "109":
 			b.nozzle[b.active].target = value
-		case "140":
+		case "140", "190":
 			b.bed.target = value
 		case "141":
 			b.chamber.target = value
@@ -183,7 +193,7 @@ func (p *Printer) project(r request) {
 		p.answer(r, "fail", "device is busy", obj{"err_code": errBusy})
 		return
 	}
-	job := PrintJob{Name: text("subtask_name"), Source: "mqtt"}
+	job := PrintJob{Name: text("subtask_name"), Source: "mqtt", mapping: mapping(r.body["ams_mapping"])}
 	if id := text("subtask_id"); id != "0" {
 		job.Subtask = id
 	}
@@ -204,9 +214,25 @@ func (p *Printer) project(r request) {
 	}
 }
 
+// mapping reads the trays of a plate's filaments; -1 is a filament that is not used.
+func mapping(v any) []int {
+	list, _ := v.([]any)
+	var out []int
+	for _, e := range list {
+		if n, ok := e.(float64); ok && n >= -1 && n < 4 {
+			out = append(out, int(n))
+		}
+	}
+	return out
+}
+
 func (p *Printer) cleanError(r request) {
 	p.body.printError, p.body.hms = 0, nil
 	p.done(r, true)
+}
+
+func (p *Printer) accessCode(r request) {
+	p.answer(r, "success", "success", obj{"access_code": p.code})
 }
 
 func (p *Printer) light(r request) {

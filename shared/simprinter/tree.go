@@ -84,9 +84,9 @@ func (v *machine) early(t obj) {
 // late are the keys of the X1, P2 and H2 families, and of the A2L.
 func (v *machine) late(t obj, id identity) {
 	j := v.jobView()
-	t["fun"], t["cfg"], t["aux"], t["stat"] = v.fun(), "1C5FDA99", "2801004", "46258008"
+	t["fun"], t["cfg"], t["aux"], t["stat"] = v.fun(), v.cfg(), v.aux(), "46258008"
 	t["percent"], t["remain_time"], t["job_id"], t["plate_id"], t["plate_idx"], t["plate_cnt"] = j.percent, j.remaining, j.task, j.plate, j.plate, 1
-	t["state"], t["ver"], t["err"], t["mapping"] = map[bool]int{true: 4, false: 6}[v.busy()], "20000", "0", []int{65535}
+	t["state"], t["ver"], t["err"], t["mapping"] = map[bool]int{true: 4, false: 6}[v.busy()], "20000", "0", v.mapping()
 	t["device"] = v.device()
 	if v.model.Code == "A2L" {
 		t["vir_slot"] = []obj{external("255")}
@@ -103,6 +103,22 @@ func (v *machine) late(t obj, id identity) {
 	if v.model.Code == "H2D" {
 		t["chamber_temper"] = v.temp(v.chamber.now)
 	}
+}
+
+// mapping is unit<<8|slot of each filament of the running job, 65535 for none.
+func (v *machine) mapping() []int {
+	if v.job == nil || v.job.ended {
+		return []int{65535}
+	}
+	var out []int
+	for _, t := range v.job.mapping {
+		if t < 0 {
+			out = append(out, 65535)
+			continue
+		}
+		out = append(out, v.unit()<<8|t)
+	}
+	return orEmpty(out)
 }
 
 // jobView is the job in the report's terms; all zero before the first.
@@ -123,6 +139,9 @@ func (v *machine) jobView() jobView {
 	w := jobView{
 		name: j.Name, subtask: j.subtask, task: j.task, prepared: "100", percent: j.percent,
 		remaining: int(math.Ceil(left.Minutes())), layer: j.layer, layers: j.layers, plate: j.Plate,
+	}
+	if j.ended && strings.HasPrefix(v.model.Code, "P1") {
+		w.layers = 0
 	}
 	if v.state == stPrepare {
 		w.prepared = "0"
@@ -228,6 +247,17 @@ func (v *machine) fun() string {
 	return strings.ToUpper(strconv.FormatUint(bits, 16))
 }
 
+// cfg: the lamp in bit 7, the speed level in bits 8 to 10.
+func (v *machine) cfg() string {
+	bits := uint64(0x1C5FD819) | uint64(v.speed)<<8 | uint64(bit(v.light))<<7
+	return strings.ToUpper(strconv.FormatUint(bits, 16))
+}
+
+// aux: bits 12 and 13 say how the storage is, 1 is well.
+func (v *machine) aux() string {
+	return strings.ToUpper(strconv.FormatUint(0x2800004|uint64(bit(v.card))<<12, 16))
+}
+
 func (v *machine) ipcam(id identity) obj {
 	c := obj{"ipcam_dev": "1", "ipcam_record": "disable", "timelapse": "disable", "resolution": "1080p", "tutk_server": "disable", "mode_bits": 3}
 	if v.model.Camera == bambu.CameraRTSP {
@@ -305,7 +335,7 @@ func (v *machine) ams() obj {
 		info = "2003"
 	}
 	unit := obj{"id": itoa(v.unit()), "humidity": "4", "humidity_raw": "28", "temp": "24.5", "dry_time": 0, "info": info, "tray": slots}
-	if v.model.FirstAMS == bambu.AMSLite {
+	if v.model.FirstAMS == bambu.AMSLite || v.unit() == 16 {
 		unit["temp"], unit["humidity"], unit["humidity_raw"] = "0.0", "5", "0"
 	}
 	bits := strconv.FormatInt(int64(exist), 16)
