@@ -65,6 +65,7 @@ func NewFarm(specs []Spec, o Options) (*Farm, error) {
 }
 
 // Run opens every printer and runs them until ctx ends; Ready tells when all listen.
+// A farm runs once.
 func (f *Farm) Run(ctx context.Context) (err error) {
 	if f.issuer, err = newAuthority(); err != nil {
 		return err

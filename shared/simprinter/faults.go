@@ -134,7 +134,8 @@ func swap(p *Printer) {
 }
 
 // Fault makes a printer misbehave for a while; 0 is until Fault is called for it
-// again with a negative duration.
+// again with a negative duration. cert_change, swap_spool and ghost_replay are done
+// at once. An unknown kind is an error that lists the known.
 func (p *Printer) Fault(kind string, d time.Duration) error {
 	f, ok := faultKinds[kind]
 	if !ok {

@@ -48,7 +48,7 @@ func TestUnknownFault(t *testing.T) {
 }
 
 func TestConnectionFaults(t *testing.T) {
-	withFault(t, "P1S", powerCut, 2*time.Minute, func(t *testing.T, f *Farm, p *Printer, e *ear, dial dialer) {
+	withFault(t, "P1S", powerCut, 3*time.Minute, func(t *testing.T, f *Farm, p *Printer, e *ear, dial dialer) {
 		e.client.Publish("device/"+p.Spec().Serial+"/request", 0, false, `{"print":{"sequence_id":"1","command":"print_speed","param":"4"}}`)
 		e.gone() // nobody answers the pings
 		if _, _, err := login(t, p, dial, p.Spec().AccessCode); err == nil {
@@ -60,13 +60,13 @@ func TestConnectionFaults(t *testing.T) {
 		if err := p.Start(PrintJob{}); err == nil {
 			t.Error("it prints without power")
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		again := listen(t, p, dial)
 		if again.pushAll(); again.status().Job.GcodeState != "IDLE" || again.status().Job.Name != "" || again.status().Job.SpeedLevel.Value != 2 {
 			t.Errorf("it remembers %+v", again.status().Job)
 		}
 	})
-	withFault(t, "X1C", networkLoss, time.Minute, func(t *testing.T, f *Farm, p *Printer, e *ear, dial dialer) {
+	withFault(t, "X1C", networkLoss, 3*time.Minute, func(t *testing.T, f *Farm, p *Printer, e *ear, dial dialer) {
 		synctest.Wait()
 		for len(e.frames) > 0 {
 			e.take(time.Second)
@@ -78,7 +78,7 @@ func TestConnectionFaults(t *testing.T) {
 			t.Error("a login came through")
 		}
 		e.gone() // nobody answers the pings
-		time.Sleep(30 * time.Second)
+		time.Sleep(3 * time.Minute)
 		listen(t, p, dial).pushAll()
 		if f.Ledger()[0].EndedAt != nil {
 			t.Error("the print ended")

@@ -109,8 +109,15 @@ func live(ctx context.Context, f flags, farm *simprinter.Farm, log *slog.Logger)
 			cancel()
 			return errors.Join(usageError{fmt.Errorf("--control: %w", err)}, <-over)
 		}
-		go func() { _ = server.Serve(l) }() // ends with Close below
-		defer func() { _ = server.Close() }()
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			_ = server.Serve(l) // ends with Close below
+		}()
+		defer func() {
+			_ = server.Close()
+			<-served
+		}()
 		log.Info("control API", "address", "http://"+l.Addr().String())
 	}
 	if f.Inventory != "" {
