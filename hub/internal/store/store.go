@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -144,6 +145,10 @@ func (d *DB) introduce(ctx context.Context) error {
 			return err
 		}
 		if _, err := t.ExecContext(ctx, once, "generation", "1"); err != nil {
+			return err
+		}
+		// The site the migration made is as old as the hub.
+		if _, err := t.ExecContext(ctx, `UPDATE sites SET created_at = $1 WHERE created_at = 0`, ms(time.Now())); err != nil {
 			return err
 		}
 		if err := t.QueryRowContext(ctx, `SELECT value FROM settings WHERE key = 'hub_id'`).Scan(&d.hubID); err != nil {

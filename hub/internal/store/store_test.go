@@ -181,6 +181,9 @@ func TestSettingsAndCursors(t *testing.T) {
 func TestSites(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
 		ctx := t.Context()
+		if s := must[farm.Site](t)(db.Site(ctx, farm.DefaultSiteID)); time.Since(s.CreatedAt) > time.Hour {
+			t.Errorf("the default site is older than the hub: %+v", s)
+		}
 		berlin := must[farm.Site](t)(db.CreateSite(ctx, "Berlin"))
 		_, err := db.CreateSite(ctx, "Berlin")
 		wantCode(t, err, farm.Conflict)
