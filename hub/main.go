@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -93,7 +95,43 @@ func settingsFile(r io.Reader) (kong.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kong.JSON(bytes.NewReader(b))
+	values, err := kong.JSON(bytes.NewReader(b))
+	return settings{values, slices.Sorted(maps.Keys(given))}, err
+}
+
+// settings are what a settings file says, and the names it says it with.
+type settings struct {
+	kong.Resolver
+	names []string
+}
+
+// Resolve leaves to the environment what that settles: a flag goes before it, and
+// it goes before the file.
+func (s settings) Resolve(c *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if _, settled := os.LookupEnv(name); settled {
+			return nil, nil
+		}
+	}
+	return s.Resolver.Resolve(c, parent, flag)
+}
+
+// Validate refuses a name that is no flag of any command: a slip of the pen must
+// not leave a setting at its default.
+func (s settings) Validate(program *kong.Application) error {
+	known := map[string]bool{}
+	_ = kong.Visit(program, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			known[flag.Name] = true
+		}
+		return next(nil)
+	})
+	for _, name := range s.names {
+		if !known[strings.ReplaceAll(name, "_", "-")] {
+			return fmt.Errorf("%q in the settings file: there is no such setting", name)
+		}
+	}
+	return nil
 }
 
 // fail tells why the program ends, in one line.

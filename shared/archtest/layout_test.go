@@ -75,6 +75,7 @@ var treeRules = []rule{
 		}},
 		bad: []sample{
 			{"deploy/a.sh": "#!/usr/bin/env bash\necho hello\n"},
+			{"deploy/a.sh": "echo hello\n"},
 			{".ci/run": "#!/bin/sh\nset -eu\n"},
 			{"deploy/a.sh": "#!/usr/bin/env bash\n# set -euo pipefail would be better\n"},
 		},

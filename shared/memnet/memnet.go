@@ -57,6 +57,9 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 // and throttled by Cut and Throttle of that name.
 func (n *Network) Dialer(host string) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("dial %s: %w", addr, err)
+		}
 		n.mu.Lock()
 		l := n.listeners[addr]
 		dst, _, _ := net.SplitHostPort(addr)
@@ -69,17 +72,15 @@ func (n *Network) Dialer(host string) func(ctx context.Context, network, addr st
 			return nil, fmt.Errorf("dial %s: %w", addr, ctx.Err())
 		}
 		if l == nil {
-			return nil, fmt.Errorf("dial %s: connection refused", addr)
+			return nil, fmt.Errorf("dial %s: %w", addr, errRefused)
 		}
 		near, far := n.pair(src, l.addr, host, dst)
-		select {
-		case l.queue <- far:
-			return near, nil
-		case <-l.done:
-			return nil, fmt.Errorf("dial %s: connection refused", addr)
-		case <-ctx.Done():
-			return nil, fmt.Errorf("dial %s: %w", addr, ctx.Err())
+		if err := l.offer(ctx, far); err != nil {
+			near.Reset()
+			far.Reset()
+			return nil, fmt.Errorf("dial %s: %w", addr, err)
 		}
+		return near, nil
 	}
 }
 
@@ -173,6 +174,25 @@ type listener struct {
 	queue   chan net.Conn
 	once    sync.Once
 	done    chan struct{}
+}
+
+var errRefused = errors.New("connection refused")
+
+// offer queues a connection to be accepted.
+func (l *listener) offer(ctx context.Context, c net.Conn) error {
+	select {
+	case l.queue <- c:
+	case <-l.done:
+		return errRefused
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-l.done: // it closed beside us and may have missed this one
+		return errRefused
+	default:
+		return nil
+	}
 }
 
 func (l *listener) Accept() (net.Conn, error) {

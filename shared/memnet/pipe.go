@@ -17,7 +17,8 @@ type pipe struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	data     []byte
-	writeEnd error // set once no more is written: io.EOF or the cause
+	writeEnd error // set once the reader knows that no more comes: io.EOF or the cause
+	closed   error // set once nothing more may be written: what the writer is told
 	readEnd  error // set once nobody reads any more
 	cut      bool
 	dropped  bool
@@ -76,9 +77,9 @@ func (p *pipe) writeSome(b []byte) (int, error) {
 	p.mu.Lock()
 	for {
 		switch {
-		case p.writeEnd != nil:
-			p.mu.Unlock()
-			return 0, net.ErrClosed
+		case p.closed != nil:
+			defer p.mu.Unlock()
+			return 0, p.closed
 		case p.readEnd != nil:
 			p.mu.Unlock()
 			return 0, ErrReset
@@ -125,21 +126,24 @@ func (p *pipe) reserve(n int) time.Duration {
 	return p.free.Sub(now)
 }
 
+// closeWrite ends the writing; a nil cause is the writer's own Close.
 func (p *pipe) closeWrite(cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.writeEnd == nil {
-		p.writeEnd = io.EOF
-		if cause != nil {
-			p.writeEnd = cause
-		}
-		if p.cut { // the news does not get through either
-			p.dropped = true
-			p.writeEnd = nil
-			return
-		}
+	end, told := cause, cause
+	if cause == nil {
+		end, told = io.EOF, net.ErrClosed
 	}
-	p.stopTimers()
+	if p.closed == nil {
+		p.closed = told
+	}
+	switch {
+	case p.cut: // the news does not get through either
+		p.dropped = true
+	case p.writeEnd == nil:
+		p.writeEnd = end
+		p.stopTimers()
+	}
 	p.changed.Broadcast()
 }
 

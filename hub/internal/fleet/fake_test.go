@@ -91,12 +91,30 @@ func (m *memStore) kinds() (out []string) {
 	return out
 }
 
+// logBuffer is a log that may be read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // rig is a fleet of one agent with two printers, 1 and 2, under fence 5.
 type rig struct {
 	*Fleet
 	t     *testing.T
 	store *memStore
-	log   *bytes.Buffer
+	log   *logBuffer
 }
 
 func printerRow(id int64) farm.Printer {
@@ -107,7 +125,7 @@ func printerRow(id int64) farm.Printer {
 func inBubble(t *testing.T, store *memStore, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log logBuffer
 		f := New(Options{Store: store, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if err := f.Load(t.Context()); err != nil {
 			t.Fatal(err)

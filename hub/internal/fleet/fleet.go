@@ -62,7 +62,7 @@ type Fleet struct {
 // entry is one printer. view is replaced, never changed.
 type entry struct {
 	view   *View
-	fresh  bool // a frame came in the agent's present session
+	fresh  bool // the agent's present session speaks of reports of the printer
 	dirty  bool // not saved since the last change
 	online announced
 	warned bool // a frame under a wrong fence was logged
@@ -178,7 +178,7 @@ func (f *Fleet) Apply(agentID int64, frame wire.StateFrame) {
 		f.change(e, func(*View) {})
 		return
 	}
-	e.fresh = true
+	e.fresh = frame.SeenAgoMS >= 0 // else all there is was remembered
 	f.change(e, func(v *View) {
 		if frame.Connection != nil {
 			v.Connection = *frame.Connection
@@ -209,7 +209,7 @@ func (f *Fleet) change(e *entry, set func(*View)) {
 	set(&v)
 	a := f.agents[v.Printer.AgentID]
 	v.AgentConnected = a != nil && a.up
-	v.Connected = v.AgentConnected && e.fresh && v.Known && v.Connection.State == wire.Online
+	v.Connected = v.AgentConnected && e.fresh && v.Connection.State == wire.Online
 	v.State = stateWord(v.Connected, v.Status.Job.GcodeState)
 	v.Version++
 	e.view = &v

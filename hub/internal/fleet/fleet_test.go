@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -280,22 +281,30 @@ func TestManyAtOnce(t *testing.T) {
 // BenchmarkIntake is the hub's share of a report, end to end: a line of the state
 // stream decoded, merged into the picture and given to a reader of the feed.
 func BenchmarkIntake(b *testing.B) {
-	temps := bambu.Temps{Nozzle: bambu.Some(220.5), NozzleTarget: bambu.Some(220.0), Bed: bambu.Some(60.0), BedTarget: bambu.Some(60.0)}
-	signal := bambu.Signal{WiFi: bambu.Some(-48)}
-	whole := running(5)
-	for u := range 4 {
-		unit := bambu.AMSUnit{ID: u, Kind: "ams"}
-		for s := range 4 {
-			unit.Slots = append(unit.Slots, bambu.Slot{ID: s, Present: true, Type: "PLA", Name: "PLA Basic", Color: "FFFFFFFF", Colors: []string{"FFFFFFFF"}})
-		}
-		whole.Filament.Units = append(whole.Filament.Units, unit)
-	}
+	a1 := printed(b, "a1-full")
+	delta := printed(b, "a1-full", "a1-delta").Since(a1)
 	for name, frame := range map[string]wire.StateFrame{
-		"delta":      {Fence: 5, SeenAgoMS: 3, Patch: bambu.Patch{Temps: &temps, Signal: &signal}},
-		"whole-4AMS": online("", whole),
+		"A1-delta":  {Fence: 5, SeenAgoMS: 3, Patch: delta},
+		"H2D-whole": online("", printed(b, "h2d-full")),
 	} {
 		b.Run(name, func(b *testing.B) { intake(b, frame) })
 	}
+}
+
+// printed is what captured reports of a printer merge to.
+func printed(b *testing.B, reports ...string) bambu.Status {
+	b.Helper()
+	var s bambu.State
+	for _, name := range reports {
+		payload, err := os.ReadFile("../../../shared/bambu/testdata/" + name + ".json")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Apply(payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return s.Status()
 }
 
 func intake(b *testing.B, frame wire.StateFrame) {
@@ -317,6 +326,9 @@ func intake(b *testing.B, frame wire.StateFrame) {
 		b.Fatal(err)
 	}
 	f.AgentUp(1, wire.Hello{})
+	for _, p := range store.printers {
+		f.Apply(1, online(p.Serial, running(1)))
+	}
 	ctx, cancel := context.WithCancel(b.Context())
 	var reader sync.WaitGroup
 	reader.Go(func() {
@@ -329,6 +341,7 @@ func intake(b *testing.B, frame wire.StateFrame) {
 		}
 	})
 	b.ReportAllocs()
+	b.SetBytes(int64(len(lines[0])))
 	n := 0
 	for b.Loop() {
 		var in wire.StateFrame

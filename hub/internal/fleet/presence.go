@@ -31,7 +31,10 @@ func (f *Fleet) AgentUp(agentID int64, _ wire.Hello) {
 func (f *Fleet) AgentDown(agentID int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	a := f.agent(agentID)
+	a, ok := f.agents[agentID]
+	if !ok {
+		return // removed; its session ends a moment later
+	}
 	a.up = false
 	f.follow(&a.online, false, nil)
 	f.agentChanged(agentID)

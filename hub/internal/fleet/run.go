@@ -64,21 +64,36 @@ func (f *Fleet) flush(ctx context.Context) {
 		f.news = f.news[1:]
 		f.mu.Unlock()
 	}
+	f.flushModels(ctx)
+}
+
+// flushModels reports learned models, until the database refuses one.
+func (f *Fleet) flushModels(ctx context.Context) {
 	f.mu.Lock()
 	models := f.models
 	f.models = map[int64]string{}
 	f.mu.Unlock()
 	for id, m := range models {
 		err := f.store.SetPrinterModel(ctx, id, m)
-		if err == nil || farm.Is(err, farm.NotFound) {
-			continue
+		if err != nil && !farm.Is(err, farm.NotFound) {
+			f.log.Error("models of printers not written, will be tried again", "printers", len(models), "err", err)
+			f.keepModels(models)
+			return
 		}
-		f.log.Error("model of a printer not written, will be tried again", "printer", id, "err", err)
-		f.mu.Lock()
-		if _, newer := f.models[id]; !newer {
+		delete(models, id)
+	}
+}
+
+// keepModels keeps what could not be written, unless there is newer or the
+// printer is gone.
+func (f *Fleet) keepModels(models map[int64]string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, m := range models {
+		_, newer := f.models[id]
+		if _, here := f.printers[id]; here && !newer {
 			f.models[id] = m
 		}
-		f.mu.Unlock()
 	}
 }
 

@@ -3,6 +3,7 @@ package registry
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -50,7 +51,7 @@ func checkPrinter(p *farm.Printer) (err error) {
 	if !printable(p.Location, maxLocation) {
 		return farm.Errorf(farm.Invalid, "location: at most %d printable characters", maxLocation)
 	}
-	if err := checkTags(p.Tags); err != nil {
+	if p.Tags, err = checkTags(p.Tags); err != nil {
 		return err
 	}
 	return checkPorts(*p)
@@ -68,16 +69,18 @@ func checkPorts(p farm.Printer) error {
 	return nil
 }
 
-func checkTags(tags []string) error {
+func checkTags(tags []string) ([]string, error) {
 	if len(tags) > maxTags {
-		return farm.Errorf(farm.Invalid, "tags: at most %d", maxTags)
+		return nil, farm.Errorf(farm.Invalid, "tags: at most %d", maxTags)
 	}
-	for _, t := range tags {
-		if t == "" || !printable(t, maxTag) {
-			return farm.Errorf(farm.Invalid, "tags: each 1 to %d printable characters", maxTag)
+	tags = slices.Clone(tags) // the caller's stay as they are
+	for i, t := range tags {
+		tags[i] = strings.TrimSpace(t)
+		if tags[i] == "" || !printable(tags[i], maxTag) {
+			return nil, farm.Errorf(farm.Invalid, "tags: each 1 to %d printable characters", maxTag)
 		}
 	}
-	return nil
+	return tags, nil
 }
 
 func checkName(field, name string) (string, error) {
