@@ -9,75 +9,113 @@ cd "$(dirname "$0")/../.."
 
 port="${DEMO_PORT:-8000}"
 speed="${DEMO_SPEED:-20}"
+keep="${DEMO_KEEP:-0}"
 data="$PWD/.demo"
 url="http://127.0.0.1:$port"
-pids=()
+printers=127.0.1.1 printers_port=18883
+names=() pids=()
 
 die() { echo "demo: $*" >&2; exit 1; }
 
 stop() {
-  trap - EXIT INT TERM
+  trap - EXIT INT TERM HUP
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
 }
 trap stop EXIT
-trap 'exit 0' INT TERM
+trap 'exit 0' INT TERM HUP
 
 # start NAME COMMAND… runs a part in the background, with its log beside its data.
+# A terminal that closes ends this script, which then ends the parts in order.
 start() {
   local name="$1"
   shift
-  "$@" >"$data/$name.log" 2>&1 &
-  pids+=("$!")
+  (trap '' HUP && exec "$@") >"$data/$name.log" 2>&1 &
+  names+=("$name") pids+=("$!")
 }
 
-# await SECONDS WHAT COMMAND… waits until a command succeeds.
+# check dies if a part has ended, with the last thing it said.
+check() {
+  for i in "${!pids[@]}"; do
+    kill -0 "${pids[$i]}" 2>/dev/null || die "the ${names[$i]} ended: $(tail -n 1 "$data/${names[$i]}.log")"
+  done
+}
+
+# await SECONDS NAME COMMAND… waits until a part is ready, which is when the command succeeds.
 await() {
-  local tries=$(($1 * 10)) what="$2"
+  local tries=$(($1 * 10)) name="$2"
   shift 2
   until "$@" >/dev/null 2>&1; do
+    check
     tries=$((tries - 1))
-    [ "$tries" -gt 0 ] || die "$what did not get ready, see the logs in $data"
+    [ "$tries" -gt 0 ] || die "the $name did not get ready, see $data/$name.log"
     sleep 0.1
   done
 }
 
+taken() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+# check_ports comes before anything is touched: a demo that runs must keep its data.
+check_ports() {
+  if taken 127.0.0.1 "$port"; then
+    die "port $port is taken: stop what uses it, or choose another one with DEMO_PORT=8001 make demo"
+  fi
+  if taken "$printers" "$printers_port"; then
+    die "simulated printers are running already at $printers:$printers_port: stop the other demo first"
+  fi
+}
+
+# register gives the hub a printer, which a kept demo may know already.
+register() {
+  local status
+  status=$(curl -sS -o "$data/answer.json" -w '%{http_code}' -H "X-API-Key: $key" -H 'Content-Type: application/json' \
+    -d "$1" "$url/api/v1/printers") || die "the hub did not answer, see $data/hub.log"
+  case "$status" in
+    201 | 409) ;;
+    *) die "a printer could not be registered: $(cat "$data/answer.json")" ;;
+  esac
+}
+
 command -v go >/dev/null || die "Go is missing: install Go 1.26 or newer (https://go.dev/dl)"
 command -v curl >/dev/null || die "curl is missing: install it (Debian: apt-get install curl)"
-if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-  die "port $port is taken: stop what uses it, or choose another one with DEMO_PORT=8001 make demo"
-fi
+check_ports
 
 echo "building (the first time takes some minutes)"
 make --no-print-directory -s build
 
-[ "${DEMO_KEEP:-0}" = 1 ] || rm -rf "$data"
+check_ports
+identity="$data/agent/identity.json"
+if [ "$keep" != 1 ]; then
+  rm -rf "$data"
+elif [ -e "$identity" ] && ! grep -qF "\"$url\"" "$identity"; then
+  die "the agent of the kept data knows its hub at another port: use that DEMO_PORT, or start fresh without DEMO_KEEP"
+fi
 mkdir -p "$data"
 
 start hub bin/bambuddy-hub serve --data "$data/hub" --listen "127.0.0.1:$port"
-await 20 "the hub" curl -fsS "$url/health"
+await 20 hub curl -fsS "$url/health"
 
 key=$(bin/bambuddy-hub apikey create --data "$data/hub" --name demo --permissions read,queue,control,admin \
   --limit-read 6000 --limit-write 600 --limit-control 600)
-if [ ! -e "$data/agent/identity.json" ]; then
-  token=$(bin/bambuddy-hub enrolment create --data "$data/hub" --site Workshop 2>/dev/null)
-  bin/bambuddy-agent enroll --token "$token" --data "$data/agent" >"$data/enroll.log"
+if [ ! -e "$identity" ]; then
+  token=$(bin/bambuddy-hub enrolment create --data "$data/hub" --site Workshop 2>"$data/enroll.log")
+  bin/bambuddy-agent enroll --token "$token" --data "$data/agent" >"$data/enroll.log" 2>&1 ||
+    die "the agent could not be enrolled: $(tail -n 1 "$data/enroll.log")"
 fi
+
+# The simulator makes new certificates at each start. An agent that remembers the
+# old ones rightly refuses such printers, so it is made to forget them.
+rm -f "$data/agent/pins.sealed" "$data/printers.json"
+start simulator bin/bambuddy-simulator --printers 6 --model X1C,P1S,A1,A1MINI,H2D,P2S \
+  --address "$printers" --base-port "$printers_port" \
+  --speed "$speed" --control 127.0.0.1:0 --inventory "$data/printers.json" --print
+await 30 simulator test -s "$data/printers.json"
 start agent bin/bambuddy-agent run --data "$data/agent"
 
-rm -f "$data/printers.json"
-start simulator bin/bambuddy-simulator --printers 6 --model X1C,P1S,A1,A1MINI,H2D,P2S --address 127.0.1.1 --base-port 18883 \
-  --speed "$speed" --control 127.0.0.1:0 --inventory "$data/printers.json" --print
-await 30 "the simulated printers" test -s "$data/printers.json"
-
-# One line per printer: the inventory is a JSON array of bodies for POST /printers.
-registered=$(curl -fsS -H "X-API-Key: $key" "$url/api/v1/printers" -o /dev/null -w '%header{x-total-count}' 2>/dev/null || true)
-if [ "${registered:-0}" = 0 ]; then
-  tr -d '\n' <"$data/printers.json" | sed -e 's/^\[//; s/\]$//; s/}[[:space:]]*,[[:space:]]*{/}\n{/g' | while IFS= read -r body || [ -n "$body" ]; do
-    curl -fsS -o /dev/null -H "X-API-Key: $key" -H 'Content-Type: application/json' -d "$body" "$url/api/v1/printers" ||
-      die "a printer could not be registered: $body"
-  done
-fi
+# The inventory is a JSON array of flat objects, each a body of POST /printers.
+while IFS= read -r body; do
+  register "$body"
+done < <(tr -d '\n' <"$data/printers.json" | awk 'BEGIN { RS = "}" } sub(/^[^{]*\{/, "{") { print $0 "}" }')
 
 cat <<TEXT
 
@@ -93,4 +131,4 @@ TEXT
 
 # End when any part does, and say which.
 wait -n "${pids[@]}" || true
-die "a part of the demo ended by itself, see the logs in $data"
+check

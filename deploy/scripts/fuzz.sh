@@ -3,8 +3,11 @@
 set -euo pipefail
 
 time="${1:-30s}"
-for package in $(go list ./...); do
-  for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+packages=$(go list ./...)
+for package in $packages; do
+  # Assigned first: a package that does not compile ends the script here.
+  listed=$(go test -list '^Fuzz' "$package")
+  for target in $(grep '^Fuzz' <<<"$listed" || true); do
     echo "== $package $target"
     go test -run '^$' -fuzz "^${target}\$" -fuzztime "$time" "$package"
   done
