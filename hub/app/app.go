@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -130,14 +131,23 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	if err := introduce(ctx, db, o); err != nil {
 		return nil, err
 	}
-	doors := http.NewServeMux()
-	doors.Handle("/agent/v1/", h.links.Handler())
-	doors.Handle("/", public)
 	h.server = &http.Server{
-		Handler: doors, ReadHeaderTimeout: headerTime,
+		Handler: doors(h.links.Handler(), public), ReadHeaderTimeout: headerTime,
 		ErrorLog: slog.NewLogLogger(o.Log.With("part", "http").Handler(), slog.LevelDebug),
 	}
 	return h, nil
+}
+
+// doors leads agents to links and everybody else to the API. It is no ServeMux,
+// which would answer paths like //x by a redirect.
+func doors(agents, public http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/agent/v1/") {
+			agents.ServeHTTP(w, r)
+			return
+		}
+		public.ServeHTTP(w, r)
+	})
 }
 
 // run runs the parts. The way down: no new work, agents told to come back later,

@@ -78,7 +78,7 @@ func (s *server) agents(ctx context.Context) ([]Agent, error) {
 		return nil, err
 	}
 	who := auth.From(ctx)
-	rows = slices.DeleteFunc(rows, func(a farm.Agent) bool { return !who.SeesSite(a.SiteID) })
+	rows = slices.DeleteFunc(rows, func(a farm.Agent) bool { return !s.seesAgent(who, a.ID, a.SiteID) })
 	counts := s.printersByAgent(who)
 	return mapped(rows, func(a farm.Agent) Agent { return s.agentOf(a, counts) }), nil
 }
@@ -97,7 +97,7 @@ type updateAgentInput struct {
 }
 
 func (s *server) updateAgent(ctx context.Context, in *updateAgentInput) (*body[Agent], error) {
-	if _, err := s.agent(ctx, in.ID); err != nil {
+	if err := s.mayChangeAgent(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	if err := s.seesTarget(ctx, in.Body.SiteID, nil); err != nil {
@@ -111,7 +111,7 @@ func (s *server) updateAgent(ctx context.Context, in *updateAgentInput) (*body[A
 }
 
 func (s *server) revokeAgent(ctx context.Context, in *ByID) (*body[Agent], error) {
-	if _, err := s.agent(ctx, in.ID); err != nil {
+	if err := s.mayChangeAgent(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	if err := s.registry.RevokeAgent(ctx, in.ID); err != nil {
@@ -125,7 +125,7 @@ func (s *server) revokeAgent(ctx context.Context, in *ByID) (*body[Agent], error
 }
 
 func (s *server) deleteAgent(ctx context.Context, in *ByID) (*body[Deleted], error) {
-	if _, err := s.agent(ctx, in.ID); err != nil {
+	if err := s.mayChangeAgent(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	if err := s.registry.RemoveAgent(ctx, in.ID); err != nil {
@@ -137,10 +137,17 @@ func (s *server) deleteAgent(ctx context.Context, in *ByID) (*body[Deleted], err
 // agent gives an agent the caller may see.
 func (s *server) agent(ctx context.Context, id int64) (farm.Agent, error) {
 	a, err := s.registry.Agent(ctx, id)
-	if farm.Is(err, farm.NotFound) || (err == nil && !auth.From(ctx).SeesSite(a.SiteID)) {
+	if farm.Is(err, farm.NotFound) || (err == nil && !s.seesAgent(auth.From(ctx), a.ID, a.SiteID)) {
 		return farm.Agent{}, farm.Errorf(farm.NotFound, "there is no agent %d", id)
 	}
 	return a, err
+}
+
+func (s *server) mayChangeAgent(ctx context.Context, id int64) error {
+	if _, err := s.agent(ctx, id); err != nil {
+		return err
+	}
+	return runsFarm(ctx)
 }
 
 func (s *server) agentAnswer(ctx context.Context, a farm.Agent) *body[Agent] {

@@ -134,7 +134,7 @@ func (s *server) deleteEnrolment(ctx context.Context, in *ByID) (*body[Deleted],
 func (s *server) enrolments(ctx context.Context) ([]farm.Enrolment, error) {
 	open, err := s.registry.Enrolments(ctx)
 	who := auth.From(ctx)
-	return slices.DeleteFunc(open, func(e farm.Enrolment) bool { return !who.SeesSite(e.SiteID) }), err
+	return slices.DeleteFunc(open, func(e farm.Enrolment) bool { return !who.AllPrinters() || !who.SeesSite(e.SiteID) }), err
 }
 
 func enrolmentOf(e farm.Enrolment) EnrolmentToken {

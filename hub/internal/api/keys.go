@@ -158,6 +158,10 @@ func mayGive(ctx context.Context, k farm.APIKey) error {
 		return farm.Errorf(farm.Forbidden, "printer_ids: a key cannot give more than it has")
 	case "sites":
 		return farm.Errorf(farm.Forbidden, "site_ids: a key cannot give more than it has")
+	case "limits":
+		return farm.Errorf(farm.Forbidden, "limits: a key cannot give more than it has")
+	case "expiry":
+		return farm.Errorf(farm.Forbidden, "expires_at: a key cannot give or gain more time than it has")
 	}
 	return nil
 }

@@ -228,7 +228,7 @@ func (s *server) viewOf(p farm.Printer) fleet.View {
 
 // seesTarget tells whether a printer may be put at a site or under an agent.
 func (s *server) seesTarget(ctx context.Context, siteID, agentID *int64) error {
-	if siteID != nil && !auth.From(ctx).SeesSite(*siteID) {
+	if siteID != nil && !s.seesSite(auth.From(ctx), *siteID) {
 		return farm.Errorf(farm.NotFound, "site_id: there is no site %d", *siteID)
 	}
 	if agentID == nil || *agentID == 0 {

@@ -238,6 +238,45 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// A key that is limited to printers has no say over what many printers share,
+// however many permissions it carries, and sees only what its printers use.
+func TestAKeyLimitedToPrintersDoesNotRunTheFarm(t *testing.T) {
+	r := newRig(t)
+	r.seed(idleReport)
+	r.registry.sites = append(r.registry.sites, farm.Site{ID: 2, Name: "Elsewhere"})
+	r.registry.agents = append(r.registry.agents, farm.Agent{ID: 2, Name: "Elsewhere", SiteID: 2})
+	r.registry.tokens = append(r.registry.tokens, farm.Enrolment{ID: 5, SiteID: 1, ExpiresAt: time.Now().Add(time.Hour)})
+	limits := farm.Limits{Read: 1000, Write: 1000, Control: 1000}
+	none := r.key(auth.NewKey{Permissions: farm.Permissions, Printers: []int64{}, Limits: limits})
+	one := r.key(auth.NewKey{Permissions: farm.Permissions, Printers: []int64{1}, Limits: limits})
+	for _, c := range []struct{ method, path, body string }{
+		{"PATCH", "/sites/1", `{"name":"X"}`},
+		{"DELETE", "/sites/1", ""},
+		{"PATCH", "/agents/1", `{"name":"X"}`},
+		{"POST", "/agents/1/revoke", ""},
+		{"DELETE", "/agents/1", ""},
+	} {
+		r.wantError(r.do(none, c.method, base+c.path, c.body), farm.NotFound, "")
+		r.wantError(r.do(one, c.method, base+c.path, c.body), farm.Forbidden, "printers")
+	}
+	for _, key := range []string{none, one} {
+		r.wantError(r.do(key, "DELETE", base+"/agents/enrolment-tokens/5", ""), farm.NotFound, "")
+		r.wantError(r.do(key, "GET", base+"/sites/2", ""), farm.NotFound, "")
+		r.wantError(r.do(key, "GET", base+"/agents/2", ""), farm.NotFound, "")
+	}
+	for path, n := range map[string]int{"/sites": 1, "/agents": 1, "/agents/enrolment-tokens": 0} {
+		if got := r.do(one, "GET", base+path, "").json(t).([]any); len(got) != n {
+			t.Errorf("%s shows %d to a key of one printer, want %d", path, len(got), n)
+		}
+		if got := r.do(none, "GET", base+path, "").json(t).([]any); len(got) != 0 {
+			t.Errorf("%s shows %d to a key without printers", path, len(got))
+		}
+	}
+	if len(r.registry.sites) != 2 || len(r.registry.agents) != 2 || len(r.registry.tokens) != 1 {
+		t.Errorf("something was changed: %+v", r.registry)
+	}
+}
+
 func TestKeys(t *testing.T) {
 	r := newRig(t)
 	a := r.do(r.admin, http.MethodPost, base+"/api-keys", `{"name":"HA","permissions":["control","read"],"printer_ids":[1],"limits":{"read":500},"expires_at":"2100-01-01T00:00:00+02:00"}`)

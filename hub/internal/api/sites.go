@@ -53,7 +53,7 @@ func (s *server) listSites(ctx context.Context, in *Page) (*listing[Site], error
 		return nil, err
 	}
 	who := auth.From(ctx)
-	sites = slices.DeleteFunc(sites, func(site farm.Site) bool { return !who.SeesSite(site.ID) })
+	sites = slices.DeleteFunc(sites, func(site farm.Site) bool { return !s.seesSite(who, site.ID) })
 	counts := s.printersBySite(who)
 	wanted := paged(sites, *in)
 	return &listing[Site]{Total: wanted.Total, Body: mapped(wanted.Body, func(site farm.Site) Site {
@@ -86,7 +86,7 @@ type updateSiteInput struct {
 }
 
 func (s *server) updateSite(ctx context.Context, in *updateSiteInput) (*body[Site], error) {
-	if _, err := s.site(ctx, in.ID); err != nil {
+	if err := s.mayChangeSite(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	site, err := s.registry.RenameSite(ctx, in.ID, in.Body.Name)
@@ -97,7 +97,7 @@ func (s *server) updateSite(ctx context.Context, in *updateSiteInput) (*body[Sit
 }
 
 func (s *server) deleteSite(ctx context.Context, in *ByID) (*body[Deleted], error) {
-	if _, err := s.site(ctx, in.ID); err != nil {
+	if err := s.mayChangeSite(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	if err := s.registry.RemoveSite(ctx, in.ID); err != nil {
@@ -108,10 +108,17 @@ func (s *server) deleteSite(ctx context.Context, in *ByID) (*body[Deleted], erro
 
 // site gives a site the caller may see.
 func (s *server) site(ctx context.Context, id int64) (farm.Site, error) {
-	if !auth.From(ctx).SeesSite(id) {
+	if !s.seesSite(auth.From(ctx), id) {
 		return farm.Site{}, farm.Errorf(farm.NotFound, "there is no site %d", id)
 	}
 	return s.registry.Site(ctx, id)
+}
+
+func (s *server) mayChangeSite(ctx context.Context, id int64) error {
+	if _, err := s.site(ctx, id); err != nil {
+		return err
+	}
+	return runsFarm(ctx)
 }
 
 func (s *server) siteAnswer(ctx context.Context, site farm.Site) *body[Site] {

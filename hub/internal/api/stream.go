@@ -138,11 +138,7 @@ func (st *stream) lost(printerID int64) []byte {
 
 // event sends one table event, if the caller may see what it is about.
 func (st *stream) event(e farm.Event) error {
-	visible := e.SiteID == 0 || st.caller.SeesSite(e.SiteID)
-	if e.PrinterID != 0 {
-		visible = st.caller.Sees(e.PrinterID, e.SiteID)
-	}
-	if !visible {
+	if !st.mayHear(e) {
 		return nil
 	}
 	f, err := eventFrame(e)
@@ -150,6 +146,16 @@ func (st *stream) event(e farm.Event) error {
 		return fmt.Errorf("render event %d: %w", e.ID, err)
 	}
 	return st.write(f)
+}
+
+func (st *stream) mayHear(e farm.Event) bool {
+	switch {
+	case e.PrinterID != 0:
+		return st.caller.Sees(e.PrinterID, e.SiteID)
+	case e.AgentID != 0:
+		return st.server.seesAgent(st.caller, e.AgentID, e.SiteID)
+	}
+	return e.SiteID == 0 || st.server.seesSite(st.caller, e.SiteID)
 }
 
 // guard beats, and ends the stream with its key or with the hub.

@@ -72,7 +72,7 @@ func (a *Auth) Authenticate(ctx context.Context, h http.Header) (Principal, erro
 	a.mu.Lock()
 	a.used[k.ID] = time.Now()
 	a.mu.Unlock()
-	return Principal{key: k}, nil
+	return Principal{key: k, defaults: a.limits}, nil
 }
 
 // Recheck tells whether a caller found earlier still stands, with the same

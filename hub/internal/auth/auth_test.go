@@ -194,6 +194,7 @@ func TestNobodyIsTheDefault(t *testing.T) {
 
 func TestExceeds(t *testing.T) {
 	all := []farm.Permission{farm.Read, farm.Admin}
+	soon := time.Now().Add(time.Hour)
 	for _, c := range []struct {
 		name       string
 		owner, key farm.APIKey
@@ -205,6 +206,13 @@ func TestExceeds(t *testing.T) {
 		{"all sites of one", farm.APIKey{Permissions: all, Sites: []int64{1}}, farm.APIKey{Permissions: all}, "sites"},
 		{"another site", farm.APIKey{Permissions: all, Sites: []int64{1, 3}}, farm.APIKey{Permissions: all, Sites: []int64{3, 2}}, "sites"},
 		{"another printer", farm.APIKey{Permissions: all, Printers: []int64{1}}, farm.APIKey{Permissions: all, Printers: []int64{2}}, "printers"},
+		{"a higher limit", farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 7}}, farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 8}}, "limits"},
+		{"the hub's limit, which is higher", farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 7}}, farm.APIKey{Permissions: all}, "limits"},
+		{"the hub's limit, which is lower", farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 700, Write: 700, Control: 700}}, farm.APIKey{Permissions: all}, ""},
+		{"a limit by one who has none of his own", farm.APIKey{Permissions: all}, farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 6000}}, ""},
+		{"no expiry", farm.APIKey{Permissions: all, ExpiresAt: soon}, farm.APIKey{Permissions: all}, "expiry"},
+		{"a later expiry", farm.APIKey{Permissions: all, ExpiresAt: soon}, farm.APIKey{Permissions: all, ExpiresAt: soon.Add(1)}, "expiry"},
+		{"the same expiry", farm.APIKey{Permissions: all, ExpiresAt: soon}, farm.APIKey{Permissions: all, ExpiresAt: soon}, ""},
 		{"none of none", farm.APIKey{Permissions: all, Sites: []int64{}}, farm.APIKey{Permissions: all, Sites: []int64{}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

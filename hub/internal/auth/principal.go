@@ -14,7 +14,8 @@ import (
 // Principal is who calls, and what they may do and see. Handlers ask it, never
 // the key behind it. It is a value and safe to share.
 type Principal struct {
-	key farm.APIKey
+	key      farm.APIKey
+	defaults farm.Limits // the hub's, of keys without their own
 }
 
 // Name is what a person calls the caller, for the log.
@@ -39,8 +40,9 @@ func (p Principal) Sites() []int64 { return p.key.Sites }
 func (p Principal) AllPrinters() bool { return p.key.Printers == nil }
 
 // Exceeds names the first thing a key would carry beyond the caller's own
-// ("permissions", "printers", "sites"), or "" when it stays within. Nobody hands
-// out, sees or changes more than they have.
+// ("permissions", "printers", "sites", "limits", "expiry"), or "" when it stays
+// within. Nobody hands out, sees or changes more than they have. A caller without
+// limits of its own may set any: the hub's are for who has been given none.
 func (p Principal) Exceeds(k farm.APIKey) string {
 	for _, perm := range k.Permissions {
 		if !p.May(perm) {
@@ -52,6 +54,15 @@ func (p Principal) Exceeds(k farm.APIKey) string {
 	}
 	if !within(k.Sites, p.key.Sites) {
 		return "sites"
+	}
+	for _, c := range []Class{ReadClass, WriteClass, ControlClass} {
+		own := limitOf(p.key.Limits, c)
+		if own != 0 && limitOf(orDefault(k.Limits, orDefault(p.defaults, DefaultLimits)), c) > own {
+			return "limits"
+		}
+	}
+	if end := p.key.ExpiresAt; !end.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(end)) {
+		return "expiry"
 	}
 	return ""
 }

@@ -22,7 +22,7 @@ func TestWhatIsRememberedIsNeverLive(t *testing.T) {
 		frame := online("S1", bambu.Status{})
 		frame.SeenAgoMS = -1
 		r.Apply(1, frame)
-		if v := r.view(1); v.Connected || v.State != Offline || !v.Known || v.Status.Job.Progress.Value != 40 || r.InPrint(1) {
+		if v := r.view(1); v.Connected || v.State != Offline || !v.Known || v.Status.Job.Progress.Value != 40 || v.InPrint() || !r.InPrint(1) {
 			t.Errorf("remembered data passes for live: %+v", v)
 		}
 		r.wantEvents("agent_online")

@@ -115,9 +115,11 @@ func (f *Fleet) Views() []View {
 	return out
 }
 
-// InPrint tells whether a print is under way at a printer, as far as is known.
+// InPrint tells whether a print is under way at a printer by the last that is
+// known of it: one out of contact may go on with its print.
 func (f *Fleet) InPrint(printerID int64) bool {
 	v, ok := f.View(printerID)
+	v.State = stateWord(v.Known, v.Status.Job.GcodeState)
 	return ok && v.InPrint()
 }
 

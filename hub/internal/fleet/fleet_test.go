@@ -231,6 +231,26 @@ func TestWatchersGetTheNewest(t *testing.T) {
 	})
 }
 
+// Losing contact does not end a print, so what asks before it harms one must not
+// take silence for its end.
+func TestAPrintOutOfContactIsStillAPrint(t *testing.T) {
+	inBubble(t, twoPrinters(), func(r *rig) {
+		r.AgentUp(1, wire.Hello{})
+		r.Apply(1, online("S1", running(40)))
+		r.Apply(1, online("S2", bambu.Status{Job: bambu.Job{GcodeState: "FINISH"}}))
+		r.AgentDown(1)
+		if !r.InPrint(1) || r.InPrint(2) || r.InPrint(99) {
+			t.Errorf("in print: %v, %v, %v", r.InPrint(1), r.InPrint(2), r.InPrint(99))
+		}
+		moved := printerRow(1)
+		moved.Address = "192.0.2.99"
+		r.Put(moved)
+		if v := r.view(1); !r.InPrint(1) || v.State != Offline {
+			t.Errorf("after another address: %+v", v)
+		}
+	})
+}
+
 func TestAgentsComeAndGo(t *testing.T) {
 	inBubble(t, twoPrinters(), func(r *rig) {
 		r.AgentUp(1, wire.Hello{})

@@ -1,0 +1,29 @@
+package api
+
+import (
+	"context"
+
+	"bambuddy/hub/internal/auth"
+	"bambuddy/shared/farm"
+)
+
+// Sites, agents and tokens are what many printers share. A key that is limited to
+// certain printers sees those of them that its printers use, and changes none.
+
+// seesSite tells whether the caller may know of a site.
+func (s *server) seesSite(who auth.Principal, siteID int64) bool {
+	return who.SeesSite(siteID) && (who.AllPrinters() || s.printersBySite(who)[siteID] > 0)
+}
+
+// seesAgent tells whether the caller may know of an agent.
+func (s *server) seesAgent(who auth.Principal, agentID, siteID int64) bool {
+	return who.SeesSite(siteID) && (who.AllPrinters() || s.printersByAgent(who)[agentID] > 0)
+}
+
+// runsFarm refuses a caller who is limited to certain printers.
+func runsFarm(ctx context.Context) error {
+	if !auth.From(ctx).AllPrinters() {
+		return farm.Errorf(farm.Forbidden, "this key is limited to certain printers and cannot change what others share with them")
+	}
+	return nil
+}
