@@ -21,7 +21,9 @@ type broker struct{ server *mqtt.Server }
 // doorkeeper is what a broker asks its printer. The methods are called from the
 // clients' goroutines.
 type doorkeeper interface {
-	admits(user, password string, clients int) bool
+	admits(user, password string) bool
+	full(clients int) bool
+	losesAcks() bool
 	dropsRequestListeners() bool
 	received(payload []byte)
 }
@@ -70,12 +72,21 @@ func (*doorHook) ID() string { return "printer" }
 
 // Provides lists what it wants to hear of.
 func (*doorHook) Provides(b byte) bool {
-	return bytes.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish}, []byte{b})
+	return bytes.Contains([]byte{mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish}, []byte{b})
+}
+
+// OnConnect turns away whom the printer has no session for. The connection breaks
+// without an answer: a refusal would read as a wrong access code.
+func (h *doorHook) OnConnect(*mqtt.Client, packets.Packet) error {
+	if h.door.full(connected(h.server)) {
+		return packets.ErrServerBusy
+	}
+	return nil
 }
 
 // OnConnectAuthenticate checks the access code.
 func (h *doorHook) OnConnectAuthenticate(_ *mqtt.Client, pk packets.Packet) bool {
-	return h.door.admits(string(pk.Connect.Username), string(pk.Connect.Password), connected(h.server))
+	return h.door.admits(string(pk.Connect.Username), string(pk.Connect.Password))
 }
 
 // OnACLCheck lets clients write requests and listen to anything; brokers of the P1
@@ -91,10 +102,14 @@ func (h *doorHook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	return true
 }
 
-// OnPublish hands a request to the printer.
+// OnPublish hands a request to the printer. A rejected packet is one the library
+// does not acknowledge; the request has arrived all the same.
 func (h *doorHook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if !cl.Net.Inline && strings.HasSuffix(pk.TopicName, "/request") {
 		h.door.received(bytes.Clone(pk.Payload))
+		if h.door.losesAcks() {
+			return pk, packets.ErrRejectPacket
+		}
 	}
 	return pk, nil
 }

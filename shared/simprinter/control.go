@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// longest bounds what may be asked for: longer times would not fit a duration.
+const longest = 365 * 24 * time.Hour
+
 // maxCapture bounds the body of a replay.
 const maxCapture = 64 << 20
 
@@ -29,7 +32,7 @@ func (f *Farm) Control() http.Handler {
 	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, f.Ledger()) })
 	mux.HandleFunc("GET /inventory", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, f.Inventory()) })
 	for name, do := range map[string]func(*Printer, *http.Request) error{
-		"print": controlPrint, "fault": controlFault, "replay": controlReplay,
+		"print": controlPrint, "fault": controlFault, "replay": controlReplay, "limits": controlLimits,
 		"pause":  func(p *Printer, _ *http.Request) error { return p.Pause() },
 		"resume": func(p *Printer, _ *http.Request) error { return p.Resume() },
 		"stop":   func(p *Printer, _ *http.Request) error { return p.Stop() },
@@ -72,6 +75,9 @@ func controlPrint(p *Printer, r *http.Request) error {
 	default:
 		return fmt.Errorf("%w: source is slicer, screen or cloud", errBody)
 	}
+	if j.Minutes < 0 || j.Minutes > longest.Minutes() {
+		return fmt.Errorf("%w: minutes are 0 to %.0f", errBody, longest.Minutes())
+	}
 	if j.File != "" {
 		b, err := os.ReadFile(j.File)
 		if err != nil {
@@ -91,9 +97,28 @@ func controlFault(p *Printer, r *http.Request) error {
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
-	if err := p.Fault(in.Kind, time.Duration(in.Seconds*float64(time.Second))); err != nil {
+	if in.Seconds > longest.Seconds() {
+		return fmt.Errorf("%w: seconds are up to %.0f", errBody, longest.Seconds())
+	}
+	err := p.Fault(in.Kind, time.Duration(max(-1, in.Seconds)*float64(time.Second)))
+	if _, known := faultKinds[in.Kind]; err != nil && !known {
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
+	return err
+}
+
+// controlLimits switches the limits of real firmware for one printer.
+func controlLimits(p *Printer, r *http.Request) error {
+	var in struct {
+		Real *bool `json:"real"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	if in.Real == nil {
+		return fmt.Errorf("%w: real is true or false", errBody)
+	}
+	p.SetRealLimits(*in.Real)
 	return nil
 }
 
@@ -102,8 +127,9 @@ func controlReplay(p *Printer, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
-	if err := p.Replay(b); err != nil {
+	frames, err := readCapture(b)
+	if err != nil {
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
-	return nil
+	return p.play(frames)
 }

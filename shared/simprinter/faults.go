@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ const (
 	verification   = "verification_on" // signed commands only
 	printError     = "print_error"     // it pauses with an error
 	runout         = "runout"          // it pauses because the filament ran out
+	pubackLoss     = "puback_loss"     // requests arrive, the broker acknowledges none
 	startIgnored   = "start_ignored"   // starts are acknowledged, nothing happens
 	ackLost        = "ack_lost"        // commands work, nobody hears so
 	slowParse      = "slow_parse"      // it takes two minutes to begin
@@ -86,7 +88,7 @@ var faultKinds = map[string]fault{
 
 	// Those below are asked for where they matter, see has.
 	reconnectStorm: {}, silent: {}, stalledPublish: {}, garbage: {}, nonUTF8: {}, oversized: {}, hostile: {},
-	startIgnored: {}, ackLost: {}, slowParse: {}, finishDwell: {},
+	pubackLoss: {}, startIgnored: {}, ackLost: {}, slowParse: {}, finishDwell: {},
 }
 
 // just is a beginning that cannot fail.
@@ -234,6 +236,10 @@ func (p *Printer) Replay(capture []byte) error {
 	if err != nil {
 		return err
 	}
+	return p.play(frames)
+}
+
+func (p *Printer) play(frames []frame) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.playing || p.mqtt == nil {
@@ -309,6 +315,14 @@ func readCapture(b []byte) ([]frame, error) {
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("the capture holds no reports")
+	}
+	for i, f := range out {
+		if len(f.Report) == 0 || f.Report[0] != '{' {
+			return nil, fmt.Errorf("frame %d of the capture has no report", i+1)
+		}
+		if math.Abs(f.T) > longest.Seconds() {
+			return nil, fmt.Errorf("frame %d of the capture has the time %g", i+1, f.T)
+		}
 	}
 	return out, nil
 }

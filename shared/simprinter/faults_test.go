@@ -40,7 +40,7 @@ func TestUnknownFault(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, kind := range strings.Fields("power_cut network_loss silent wrong_code garbage non_utf8 oversized hostile verification_on print_error runout start_ignored ack_lost slow_parse card_missing swap_spool reconnect_storm cert_change") {
+	for _, kind := range strings.Fields("power_cut network_loss silent wrong_code garbage non_utf8 oversized hostile stalled_publish puback_loss verification_on print_error runout start_ignored ack_lost slow_parse card_missing swap_spool reconnect_storm cert_change") {
 		if !strings.Contains(err.Error(), kind) {
 			t.Errorf("%s is not in: %v", kind, err)
 		}
@@ -216,6 +216,11 @@ func TestPrintFaults(t *testing.T) {
 	}
 }
 
+// begun tells whether a print left the state the printer waited in; a P2S shows no PREPARE.
+func begun(s bambu.Status) bool {
+	return s.Job.GcodeState == "PREPARE" || s.Job.GcodeState == "RUNNING"
+}
+
 // Faults that matter when a print is started.
 func TestStartFaults(t *testing.T) {
 	const start = `,"param":"Metadata/plate_1.gcode","subtask_name":"late"`
@@ -239,7 +244,7 @@ func TestStartFaults(t *testing.T) {
 			},
 			finishDwell: func(f *Farm, e *ear) error {
 				before := time.Now()
-				e.untilStatus(10*time.Minute, "start", func(s bambu.Status) bool { return s.Job.GcodeState == "PREPARE" })
+				e.untilStatus(10*time.Minute, "start", begun)
 				if d := time.Since(before); d < 170*time.Second || e.states[0] != "FINISH" || len(e.states) != 2 {
 					return fmt.Errorf("after %s: %v", d, e.states)
 				}
@@ -247,7 +252,7 @@ func TestStartFaults(t *testing.T) {
 			},
 			slowParse: func(f *Farm, e *ear) error {
 				before := time.Now()
-				e.untilStatus(10*time.Minute, "start", func(s bambu.Status) bool { return s.Job.GcodeState == "PREPARE" })
+				e.untilStatus(10*time.Minute, "start", begun)
 				if d := time.Since(before); d < 110*time.Second || len(f.Ledger()) != 1 {
 					return fmt.Errorf("after %s, %v", d, f.Ledger())
 				}

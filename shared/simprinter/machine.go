@@ -30,6 +30,13 @@ const (
 // ambient is the room, in °C.
 const ambient = 22.0
 
+// How long a printer says PREPARE: for a file of the cloud it is downloaded first.
+const (
+	prepareTime  = 4 * time.Second
+	downloadTime = 3 * time.Second
+	cloudPrepare = 8 * time.Second
+)
+
 // When the error of a cancelled print shows, and how long on the A and P series.
 const (
 	echoAfter = 5 * time.Second
@@ -108,7 +115,10 @@ type job struct {
 	outcome    string
 	percent    int
 	layer      int
-	waitedFor  time.Duration // PREPARE
+	waitedFor  time.Duration // of prepare
+	begun      bool          // RUNNING was reached: until then the report shows the last job's numbers
+	total      int           // total_layer_num as reported
+	ending     time.Duration // since the last line: cooling and unloading
 	bedGoal    float64
 	nozzleGoal float64
 }
@@ -128,12 +138,16 @@ type PrintJob struct {
 	mapping []int         // filament of the plate → tray, see project_file
 }
 
-// tray is the one it begins with: the first that is mapped.
+// tray is the one it begins with: the first that is mapped, the external spool when
+// filaments are given and none is.
 func (j *job) tray() int {
 	for _, t := range j.mapping {
 		if t >= 0 {
 			return t
 		}
+	}
+	if len(j.mapping) > 0 {
+		return externalSpool
 	}
 	return 0
 }
@@ -189,6 +203,11 @@ func (v *machine) accept(p PrintJob) *job {
 	if p.Subtask != "" {
 		j.subtask, j.task = p.Subtask, p.Subtask
 	}
+	if v.skipsPrepare(j) {
+		j.accepted += time.Second
+	}
+	old := v.jobView()
+	j.percent, j.layer, j.total = old.percent, old.layer, old.layers
 	v.job, v.printError, v.hms, v.cancelEcho = j, 0, nil, 0
 	v.leftover = &p
 	if v.model.Reports == bambu.StyleDelta && p.Source != "cloud" && !p.dwell {
@@ -219,7 +238,7 @@ func (v *machine) move(dt time.Duration) (ended bool) {
 			ended = v.running(dt)
 		default:
 			if j.accepted -= dt; j.accepted <= 0 {
-				v.state, v.stages = stPrepare, []int{2, 13, 24, 4, 3, 14, 13}
+				v.begin()
 			}
 		}
 	}
@@ -241,6 +260,9 @@ func (v *machine) echo(dt time.Duration) {
 		v.printError = 0
 	case v.cancelEcho <= echoLasts:
 		v.printError = errCancelled
+		if v.model.Code == "P2S" {
+			v.hms = []bambu.HMS{cancelHMS}
+		}
 		if !delta {
 			v.cancelEcho = 0
 		}
@@ -260,35 +282,70 @@ func (v *machine) heat(dt time.Duration) {
 	v.chamber.step(dt, 0.2, drift)
 }
 
+// skipsPrepare tells whether a job goes to RUNNING at once, as on a P2S that was
+// given it over the LAN.
+func (v *machine) skipsPrepare(j *job) bool { return v.model.Code == "P2S" && j.Source != "cloud" }
+
+// begin ends the wait after a job was accepted.
+func (v *machine) begin() {
+	if v.skipsPrepare(v.job) {
+		v.run()
+		return
+	}
+	v.state = stPrepare
+}
+
 // preparing is the time before the first line: PREPARE is only the beginning of
 // it, then the printer says RUNNING and works through its stages.
 func (v *machine) preparing(dt time.Duration) {
-	v.job.waitedFor += dt
-	if v.job.waitedFor >= 4*time.Second {
-		v.state = stRunning
-		v.bed.target = v.job.bedGoal
+	j, long := v.job, prepareTime
+	if j.Source == "cloud" {
+		long = cloudPrepare
 	}
+	if j.waitedFor += dt; j.waitedFor >= long {
+		v.run()
+		j.layer = 0
+	}
+}
+
+// run begins the print proper. The numbers of the last job go, but the layer on a
+// P2S, which is still the old one in the first report.
+func (v *machine) run() {
+	j := v.job
+	v.state, v.stages, v.bed.target = stRunning, preparation, j.bedGoal
+	j.begun, j.percent, j.total = true, 0, j.layers
 }
 
 func (v *machine) running(dt time.Duration) (ended bool) {
 	j := v.job
 	if j.waitedFor < j.prepare {
 		j.waitedFor += dt
+		j.layer = 0
 		v.warmUp(float64(j.waitedFor) / float64(j.prepare))
 		return false
 	}
-	v.stage, v.amsStatus, v.partFan = 0, 768, 80
+	if j.done >= j.print {
+		return v.finishing(dt)
+	}
+	v.fed()
+	v.stage, v.partFan = 0, 80
 	if v.auxFan == 0 && v.model.AuxFan {
 		v.auxFan = 30
 	}
 	j.done += time.Duration(float64(dt) * []float64{1, 0.5, 1, 1.24, 1.66}[v.speed])
 	share := min(1, float64(j.done)/float64(j.print))
-	j.percent, j.layer = int(share*100), min(j.layers, 1+int(share*float64(j.layers)))
-	if j.done < j.print {
+	// 100 % is not reported before FINISH.
+	j.percent, j.layer = min(99, int(share*100)), min(j.layers, 1+int(share*float64(j.layers)))
+	return false
+}
+
+// finishing is what follows the last line.
+func (v *machine) finishing(dt time.Duration) (ended bool) {
+	if !v.unload(dt) {
 		return false
 	}
 	v.end(stFinish, "success")
-	j.percent, j.layer = 100, j.layers
+	v.job.percent, v.job.layer = 100, v.job.layers
 	return true
 }
 
@@ -301,30 +358,11 @@ func (v *machine) warmUp(share float64) {
 	case share < 0.4:
 		v.stage = 13
 	case share < 0.7:
-		v.load(share)
+		v.load((share - 0.4) / 0.3)
 	case share < 0.85:
 		v.stage, v.nozzle[v.active].target = 14, v.job.nozzleGoal
 	default:
 		v.stage, v.nozzle[v.active].target = 1, v.job.nozzleGoal
-	}
-}
-
-// load is the dance of a filament change: target first, then heat, feed, purge.
-func (v *machine) load(share float64) {
-	tray := v.job.tray()
-	v.stage, v.nozzle[v.active].target, v.trayTarget = 4, v.job.nozzleGoal, tray
-	switch {
-	case share < 0.5:
-		v.amsStatus = 258
-	case share < 0.55:
-		v.amsStatus = 261
-	case share < 0.6:
-		v.amsStatus, v.filament = 262, true
-	case v.trayNow != tray:
-		v.amsStatus, v.trayNow = 263, tray
-		v.amsVersion++
-	default:
-		v.trayBefore = tray
 	}
 }
 
@@ -350,7 +388,7 @@ func (v *machine) stop() bool {
 }
 
 func (v *machine) pause(stage int) bool {
-	if v.state != stRunning {
+	if v.state != stRunning || v.job.ending > 0 {
 		return false
 	}
 	v.state, v.stage = stPause, stage

@@ -58,6 +58,7 @@ type Printer struct {
 	entry    int       // of the ledger, of the running job
 	playing  bool      // a capture is being replayed
 	beats    int
+	limits   bool // those of real firmware, see SetRealLimits
 }
 
 func newPrinter(f *Farm, s Spec) (*Printer, error) {
@@ -70,7 +71,7 @@ func newPrinter(f *Farm, s Spec) (*Printer, error) {
 	p := &Printer{
 		farm: f, spec: s, model: m, log: f.log.With("serial", s.Serial), topic: "device/" + s.Serial + "/report",
 		requests: make(chan []byte, 64), body: newMachine(m, hash.Sum64()), code: s.AccessCode, faults: map[string]time.Time{}, entry: -1,
-		seq: 1000,
+		seq: 1000, limits: f.realLimits,
 	}
 	if p.spec.Firmware == "" {
 		p.spec.Firmware = map[bambu.Style]string{bambu.StyleDelta: "01.04.00.00", bambu.StyleFull: "01.01.00.00"}[m.Reports]
@@ -243,13 +244,33 @@ func (p *Printer) publish(frame obj) {
 }
 
 // admits checks a login, as real printers do: by the code alone.
-func (p *Printer) admits(user, password string, clients int) bool {
+func (p *Printer) admits(user, password string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.farm.realLimits && clients >= p.sessions() {
-		return false
-	}
 	return user == "bblp" && password == p.code
+}
+
+// full tells whether the printer serves no more clients than it has.
+func (p *Printer) full(clients int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limits && clients >= p.sessions()
+}
+
+// losesAcks tells whether the broker is to leave requests unacknowledged.
+func (p *Printer) losesAcks() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.has(pubackLoss)
+}
+
+// SetRealLimits gives one printer the limits of real firmware, or takes them away:
+// few sessions, and a full report once in five minutes on P1 and A1. Sessions that
+// stand are left alone.
+func (p *Printer) SetRealLimits(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limits = on
 }
 
 // sessions is how many clients the firmware serves.
@@ -376,6 +397,7 @@ type State struct {
 	Job        string   `json:"job"`
 	Clients    int      `json:"clients"`
 	Faults     []string `json:"faults"`
+	RealLimits bool     `json:"real_limits"`
 }
 
 // State tells how the printer is.
@@ -385,6 +407,6 @@ func (p *Printer) State() State {
 	j := p.body.jobView()
 	return State{
 		Serial: p.spec.Serial, Name: p.spec.Name, Model: p.model.Code, Address: p.spec.Address, MQTTPort: p.spec.MQTTPort,
-		GcodeState: p.body.state, Progress: j.percent, Job: j.name, Clients: p.clients(), Faults: p.active(),
+		GcodeState: p.body.state, Progress: j.percent, Job: j.name, Clients: p.clients(), Faults: p.active(), RealLimits: p.limits,
 	}
 }

@@ -20,7 +20,7 @@ type request struct {
 
 // handle does what a request asks, and answers as the model's firmware does.
 func (p *Printer) handle(payload []byte) {
-	var frame map[string]obj
+	var frame map[string]json.RawMessage
 	if json.Unmarshal(payload, &frame) != nil {
 		return // firmware ignores what it cannot read
 	}
@@ -29,8 +29,15 @@ func (p *Printer) handle(payload []byte) {
 	if p.has(powerCut) || p.has(silent) {
 		return
 	}
-	for section, body := range frame {
-		command, _ := body["command"].(string)
+	for section, raw := range frame {
+		var body obj
+		if json.Unmarshal(raw, &body) != nil {
+			continue // slicers put other things beside the command: their user's id
+		}
+		command, ok := body["command"].(string)
+		if !ok {
+			continue // as the signature of a signed command, which is not looked at
+		}
 		seq, ok := body["sequence_id"].(string)
 		if !ok {
 			seq = "0"
@@ -67,7 +74,7 @@ var handlers = map[string]func(*Printer, request){
 }
 
 func (p *Printer) pushAll() {
-	if p.farm.realLimits && p.model.PushallBudget > 0 && time.Since(p.asked) < p.model.PushallBudget && !p.asked.IsZero() {
+	if p.limits && p.model.PushallBudget > 0 && time.Since(p.asked) < p.model.PushallBudget && !p.asked.IsZero() {
 		return
 	}
 	p.body.seen = append([]tray(nil), p.body.trays...)
@@ -150,8 +157,8 @@ func (p *Printer) setSpeed(r request) {
 
 var temperature = regexp.MustCompile(`^M(104|109|140|190|141|106)\b(?:.*\bP(\d+))?.*\bS([0-9.]+)`)
 
-// gcode knows the lines that set temperatures and fans; others are accepted and
-// do nothing, as most do nothing a report would show.
+// gcode knows the lines that set temperatures and fans, up to what the model
+// bears; others are accepted and do nothing, as most do nothing a report would show.
 func (p *Printer) gcode(r request) {
 	text, _ := r.body["param"].(string)
 	for line := range strings.Lines(text) {
@@ -165,13 +172,13 @@ func (p *Printer) gcode(r request) {
 		}
 		switch b := p.body; m[1] {
 		case "104", "109":
-			b.nozzle[b.active].target = value
+			b.nozzle[b.active].target = min(value, float64(p.model.NozzleMax))
 		case "140", "190":
-			b.bed.target = value
+			b.bed.target = min(value, float64(p.model.BedMax))
 		case "141":
-			b.chamber.target = value
+			b.chamber.target = min(value, float64(p.model.ChamberMax))
 		case "106":
-			percent := int(value * 100 / 255)
+			percent := int(min(value, 255) * 100 / 255)
 			switch m[2] {
 			case "2":
 				b.auxFan = percent

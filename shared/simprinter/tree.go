@@ -56,10 +56,10 @@ func (v *machine) always(id identity) obj {
 		"bed_temper": v.temp(v.bed.now), "bed_target_temper": v.bed.target, "cooling_fan_speed": fan15(v.partFan),
 		"big_fan1_speed": fan15(v.auxFan), "big_fan2_speed": fan15(v.chamberFan), "heatbreak_fan_speed": fan15(v.heatbreak()),
 		"fan_gear": gear(v.partFan) | gear(v.auxFan)<<8 | gear(v.chamberFan)<<16,
-		"spd_lvl":  v.speed, "spd_mag": []int{0, 50, 100, 124, 166}[v.speed], "print_error": v.printError, "hms": v.hmsList(),
+		"spd_lvl":  v.speedLevel(), "spd_mag": []int{0, 50, 100, 124, 166}[v.speed], "print_error": v.printError, "hms": v.hmsList(),
 		"lights_report": v.lights(), "wifi_signal": fmt.Sprintf("%ddBm", v.wifi), "sdcard": v.card, "home_flag": v.homeFlag(),
 		"hw_switch_state": bit(v.filament), "ams_status": v.amsStatus, "ams_rfid_status": 0, "ams": v.ams(),
-		"nozzle_diameter": "0.4", "nozzle_type": "stainless_steel", "s_obj": []int{}, "force_upgrade": false, "queue_number": 0,
+		"nozzle_diameter": "0.4", "nozzle_type": "stainless_steel", "s_obj": []int{}, "force_upgrade": false, "queue_number": 0, "queue_est": 0, "queue_sts": 0, "queue_total": 0,
 		"online": obj{"ahb": false, "rfid": false, "version": 7}, "cali_version": 0,
 		"net":           obj{"conf": 0, "info": []obj{{"ip": id.ip, "mask": 0x00FFFFFF}}},
 		"upload":        obj{"status": "idle", "progress": 0, "message": ""},
@@ -72,7 +72,7 @@ func (v *machine) always(id identity) obj {
 // early are the keys of the A and P series.
 func (v *machine) early(t obj) {
 	t["lifecycle"], t["mess_production_state"], t["flag3"], t["mc_print_line_number"] = "product", "active", 15, "0"
-	t["filam_bak"], t["chamber_temper"] = []int{}, 5 // 5: no sensor
+	t["filam_bak"], t["chamber_temper"], t["k"] = []int{}, 5, "0.0200" // 5: no sensor
 	if v.model.Code != "A2L" {
 		t["vt_tray"] = external("254")
 	}
@@ -85,15 +85,17 @@ func (v *machine) early(t obj) {
 func (v *machine) late(t obj, id identity) {
 	j := v.jobView()
 	t["fun"], t["cfg"], t["aux"], t["stat"] = v.fun(), v.cfg(), v.aux(), "46258008"
-	t["percent"], t["remain_time"], t["job_id"], t["plate_id"], t["plate_idx"], t["plate_cnt"] = j.percent, j.remaining, j.task, j.plate, j.plate, 1
+	t["percent"], t["remain_time"], t["job_id"], t["plate_id"] = j.percent, j.remaining, j.task, j.plate
 	t["state"], t["ver"], t["err"], t["mapping"] = map[bool]int{true: 4, false: 6}[v.busy()], "20000", "0", v.mapping()
 	t["device"] = v.device()
+	v.newJobKeys(t)
 	if v.model.Code == "A2L" {
 		t["vir_slot"] = []obj{external("255")}
 		return
 	}
-	t["file"], t["info"], t["xcam_status"], t["mc_err"], t["mc_stage"] = t["gcode_file"], obj{"temp": pack(v.chamber)}, "0", 0, 1
-	t["3D"] = obj{"layer_num": j.layer, "total_layer_num": j.layers}
+	t["file"], t["xcam_status"], t["mc_err"], t["mc_stage"] = t["gcode_file"], "0", 0, 1
+	t["plate_idx"], t["plate_cnt"] = j.plate, 1
+	v.coreKeys(t)
 	t["aux_part_fan"] = true
 	t["xcam"] = obj{"allow_skip_parts": false, "buildplate_marker_detector": true, "first_layer_inspector": true, "halt_print_sensitivity": "medium", "print_halt": true, "printing_monitor": true, "spaghetti_detector": true}
 	t["vir_slot"] = []obj{external("255")}
@@ -102,6 +104,8 @@ func (v *machine) late(t obj, id identity) {
 	}
 	if v.model.Code == "H2D" {
 		t["chamber_temper"] = v.temp(v.chamber.now)
+	} else {
+		t["info"] = obj{"temp": pack(v.chamber)}
 	}
 }
 
@@ -132,19 +136,16 @@ func (v *machine) jobView() jobView {
 	if j == nil {
 		return jobView{subtask: "0", task: "0", prepared: "0"}
 	}
-	left := j.print - j.done
-	if j.ended {
+	left := max(0, j.print-j.done)
+	if j.ended || !j.begun {
 		left = 0
 	}
 	w := jobView{
-		name: j.Name, subtask: j.subtask, task: j.task, prepared: "100", percent: j.percent,
-		remaining: int(math.Ceil(left.Minutes())), layer: j.layer, layers: j.layers, plate: j.Plate,
+		name: j.Name, subtask: j.subtask, task: j.task, prepared: itoa(v.preparePercent()), percent: j.percent,
+		remaining: int(math.Ceil(left.Minutes())), layer: j.layer, layers: j.total, plate: j.Plate,
 	}
 	if j.ended && strings.HasPrefix(v.model.Code, "P1") {
 		w.layers = 0
-	}
-	if v.state == stPrepare {
-		w.prepared = "0"
 	}
 	return w
 }

@@ -39,6 +39,9 @@ type flags struct {
 	Version    kong.VersionFlag `help:"Print the version."`
 }
 
+// maxSpeed bounds --speed: a day passes in less than a tick.
+const maxSpeed = 1e6
+
 // usageError is a wrong command line.
 type usageError struct{ error }
 
@@ -76,8 +79,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return usageError{err}
 	}
-	if f.Printers < 1 || f.Speed <= 0 || f.BasePort < 0 {
-		return usageError{errors.New("--printers and --speed must be above 0, --base-port not below")}
+	if f.Printers < 1 || !(f.Speed > 0 && f.Speed <= maxSpeed) || f.BasePort < 0 { // NaN is not above 0
+		return usageError{fmt.Errorf("--printers and --speed must be above 0, --speed at most %.0f, --base-port not below 0", maxSpeed)}
 	}
 	specs, err := simprinter.Specs(f.Printers, f.Model, f.Address, f.BasePort)
 	if err != nil {
