@@ -58,7 +58,7 @@ e2e: deps ## run the whole-system tests alone
 	$(GO) test $(RACE) -timeout 20m ./deploy/e2e/...
 
 bench: ## run all benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(PACKAGES)
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@bash deploy/scripts/fuzz.sh $(FUZZTIME)
