@@ -25,6 +25,7 @@ const (
 	DuplicateIdentity   Code = "DUPLICATE_IDENTITY"
 	Revoked             Code = "AGENT_REVOKED"
 	TooOld              Code = "AGENT_TOO_OLD"
+	RequestTimeout      Code = "REQUEST_TIMEOUT"
 	TooLarge            Code = "PAYLOAD_TOO_LARGE"
 	UnsupportedType     Code = "UNSUPPORTED_MEDIA_TYPE"
 	Unsupported         Code = "UNSUPPORTED"
@@ -40,7 +41,7 @@ var statusOf = map[Code]int{
 	PrinterNotConnected: 400, AgentOffline: 400,
 	PrinterBusy: 409, PrinterRefused: 409, PlateChanged: 409, Conflict: 409, DuplicateIdentity: 409,
 	Revoked: 403, TooOld: 403,
-	TooLarge: 413, UnsupportedType: 415, Unsupported: 400, RateLimited: 429,
+	RequestTimeout: 408, TooLarge: 413, UnsupportedType: 415, Unsupported: 400, RateLimited: 429,
 	Internal: 500, Unavailable: 503, OutcomeUnknown: 504,
 }
 

@@ -1,15 +1,7 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-
 	"github.com/danielgtaylor/huma/v2"
-
-	"bambuddy/shared/farm"
 )
 
 const about = `Everything a Bambuddy hub knows and does, for programs and for its own page.
@@ -53,38 +45,4 @@ func document(version string) huma.Config {
 		"X-RateLimit-Reset":     {Description: "When the count starts again, in Unix seconds.", Schema: &huma.Schema{Type: huma.TypeInteger}},
 	}
 	return cfg
-}
-
-// encode writes an answer in one go. A client that went away is not an error of
-// ours: net/http ends the request by itself.
-func encode(w io.Writer, v any) error {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, _ = w.Write(buf.Bytes())
-	return nil
-}
-
-// decode reads a body that readBody has found to be JSON, without repeating
-// anything of it in an error.
-func decode(b []byte, v any) error {
-	err := json.Unmarshal(b, v)
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return farm.Errorf(farm.Invalid, "%s is not a value this field can hold", orThis(wrong.Field))
-	}
-	if err != nil {
-		return fmt.Errorf("the body cannot be read")
-	}
-	return nil
-}
-
-func orThis(field string) string {
-	if field == "" {
-		return "this"
-	}
-	return field
 }

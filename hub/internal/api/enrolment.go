@@ -59,7 +59,7 @@ func (s *server) listEnrolments(ctx context.Context, in *Page) (*listing[Enrolme
 
 // newEnrolmentInput looks at how the request was addressed, too.
 type newEnrolmentInput struct {
-	Body      NewEnrolmentToken
+	Body      *NewEnrolmentToken
 	addressed string
 }
 
@@ -74,7 +74,11 @@ func (in *newEnrolmentInput) Resolve(hc huma.Context) []error {
 }
 
 func (s *server) createEnrolment(ctx context.Context, in *newEnrolmentInput) (*body[CreatedEnrolmentToken], error) {
-	siteID, err := s.enrolmentSite(ctx, in.Body.SiteID)
+	var wanted NewEnrolmentToken
+	if in.Body != nil {
+		wanted = *in.Body
+	}
+	siteID, err := s.enrolmentSite(ctx, wanted.SiteID)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func (s *server) createEnrolment(ctx context.Context, in *newEnrolmentInput) (*b
 	if s.publicURL != "" {
 		hubURL = s.publicURL
 	}
-	if given := in.Body.HubURL; given != nil {
+	if given := wanted.HubURL; given != nil {
 		u, err := url.Parse(*given)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			return nil, farm.Errorf(farm.Invalid, "hub_url: expected an address like https://farm.example.com")
@@ -103,11 +107,7 @@ func (s *server) enrolmentSite(ctx context.Context, asked *int64) (int64, error)
 	case !who.AllPrinters(): // an agent adopts printers
 		return 0, farm.Errorf(farm.Forbidden, "this key is limited to certain printers and cannot enrol an agent")
 	case asked != nil:
-		_, err := s.site(ctx, *asked)
-		if farm.Is(err, farm.NotFound) {
-			return 0, farm.Errorf(farm.NotFound, "site_id: there is no site %d", *asked)
-		}
-		return *asked, err
+		return *asked, s.siteThere(ctx, *asked, "site_id")
 	case len(who.Sites()) == 1:
 		return who.Sites()[0], nil
 	case !who.SeesSite(farm.DefaultSiteID):

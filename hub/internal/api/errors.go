@@ -61,11 +61,12 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// setUpHuma puts our error form and our view of arrays (never null) into huma,
-// which keeps both as package variables.
+// setUpHuma puts our error form, our view of arrays (never null) and of names
+// (exact) into huma, which keeps them as package variables.
 var setUpHuma = sync.OnceFunc(func() {
 	huma.NewError = humaError
 	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true
 })
 
 // humaError turns what huma found in a request into our error form. Its own

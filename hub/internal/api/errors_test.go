@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,6 +49,21 @@ func TestEveryErrorHasTheForm(t *testing.T) {
 		{name: "limit that is no number", method: "GET", path: "/api/v1/agents?limit=all", code: farm.Invalid, mentions: "limit"},
 		{name: "negative offset", method: "GET", path: "/api/v1/printers?offset=-1", code: farm.Invalid, mentions: "offset"},
 		{name: "form", method: "POST", path: "/api/v1/sites", body: "name=A", code: farm.UnsupportedType, mentions: "application/json", header: []string{"Content-Type", "application/x-www-form-urlencoded"}},
+		{name: "JSON of another kind", method: "POST", path: "/api/v1/sites", body: `{"name":"A"}`, code: farm.UnsupportedType, mentions: "application/json", header: []string{"Content-Type", "application/vnd.api+json"}},
+		{name: "another charset", method: "POST", path: "/api/v1/sites", body: `{"name":"A"}`, code: farm.UnsupportedType, mentions: "UTF-8", header: []string{"Content-Type", "application/json; charset=latin1"}},
+		{name: "name in capitals", method: "POST", path: "/api/v1/sites", body: `{"NAME":"A"}`, code: farm.Invalid, mentions: "name: is required"},
+		{name: "the same field twice", method: "POST", path: "/api/v1/sites", body: `{"name":"A","name":"B"}`, code: farm.Invalid, mentions: "twice"},
+		{name: "no UTF-8", method: "POST", path: "/api/v1/sites", body: "{\"name\":\"A\xff\"}", code: farm.Invalid, mentions: "UTF-8"},
+		{name: "half a surrogate", method: "POST", path: "/api/v1/sites", body: `{"name":"A\ud800"}`, code: farm.Invalid, mentions: "UTF-8"},
+		{name: "deep", method: "POST", path: "/api/v1/sites", body: `{"name":"A","x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, code: farm.Invalid, mentions: "deep"},
+		{name: "number beyond all fields", method: "POST", path: "/api/v1/printers", body: `{` + good + `,"site_id":1e400}`, code: farm.Invalid, mentions: "site_id"},
+		{name: "number that fits no integer", method: "POST", path: "/api/v1/printers", body: `{` + good + `,"site_id":99999999999999999999}`, code: farm.Invalid, mentions: "site_id"},
+		{name: "id with a sign", method: "GET", path: "/api/v1/printers/+1", code: farm.NotFound},
+		{name: "id with a zero before it", method: "GET", path: "/api/v1/printers/01", code: farm.NotFound},
+		{name: "site of a printer that is not there", method: "POST", path: "/api/v1/printers", body: `{` + good + `,"site_id":77}`, code: farm.NotFound, mentions: "site_id"},
+		{name: "agent of a printer that is not there", method: "POST", path: "/api/v1/printers", body: `{` + good + `,"agent_id":77}`, code: farm.NotFound, mentions: "agent_id"},
+		{name: "printer of a key that is not there", method: "POST", path: "/api/v1/api-keys", body: `{"name":"A","permissions":["read"],"printer_ids":[77]}`, code: farm.NotFound, mentions: "printer_ids"},
+		{name: "site of a key that is not there", method: "POST", path: "/api/v1/api-keys", body: `{"name":"A","permissions":["read"],"site_ids":[77]}`, code: farm.NotFound, mentions: "site_ids"},
 		{name: "large", method: "POST", path: "/api/v1/sites", body: `{"name":"` + strings.Repeat("a", maxBody) + `"}`, code: farm.TooLarge, mentions: "larger"},
 		{name: "event id that is no number", method: "GET", path: "/api/v1/events", code: farm.Invalid, mentions: "last_event_id", header: []string{"Last-Event-ID", "x"}},
 	} {
@@ -66,7 +83,7 @@ func TestEveryErrorHasTheForm(t *testing.T) {
 
 func TestBodiesAreReadGenerously(t *testing.T) {
 	for name, header := range map[string][]string{
-		"no content type": nil, "charset": {"Content-Type", "application/json; charset=utf-8"}, "suffix": {"Content-Type", "application/merge-patch+json"},
+		"no content type": nil, "charset": {"Content-Type", "application/json; charset=utf-8"},
 		"other accept": {"Accept", "text/html"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,6 +92,55 @@ func TestBodiesAreReadGenerously(t *testing.T) {
 			if got := a.object(t); a.status != http.StatusCreated || got["name"] != "B" || a.header.Get("Content-Type") != "application/json" {
 				t.Errorf("%d %s %v", a.status, a.body, a.header)
 			}
+		})
+	}
+}
+
+// What no field is meant by does no harm, whatever it is.
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	r := newRig(t)
+	a := r.do(r.admin, http.MethodPost, base+"/sites", `{"name":"B","junk":1e400,"NAME":"C","more":[-1e999,{"a":null}]}`)
+	if got := a.object(t); a.status != http.StatusCreated || got["name"] != "B" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// A body that is announced as too large is refused before it is sent, and one
+// that does not come is not waited for.
+func TestBodiesThatDoNotCome(t *testing.T) {
+	for name, c := range map[string]struct {
+		length int64
+		code   farm.Code
+		within time.Duration
+	}{
+		"too large": {1 << 40, farm.TooLarge, 0},
+		"slow":      {100, farm.RequestTimeout, bodyTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig, client *http.Client) {
+				from, to := io.Pipe()
+				defer pass(time.Second) // the server lingers over what it has cut off
+				defer func() { _ = to.Close() }()
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://hub:8000"+base+"/sites", from)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.ContentLength = c.length
+				req.Header.Set("X-API-Key", r.admin)
+				began := time.Now()
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = resp.Body.Close() }()
+				var got Error
+				if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+					t.Fatal(err)
+				}
+				if got.Code != c.code || resp.StatusCode != c.code.Status() || time.Since(began) != c.within {
+					t.Errorf("%d %+v after %v", resp.StatusCode, got, time.Since(began))
+				}
+			})
 		})
 	}
 }
@@ -236,10 +302,44 @@ func TestLimitOfAddress(t *testing.T) {
 		if a := r.do("", http.MethodOptions, base+"/printers", ""); a.status != http.StatusNoContent || !strings.Contains(a.header.Get("Allow"), "POST") {
 			t.Errorf("OPTIONS: %d %v", a.status, a.header)
 		}
-		if a := r.get(base + "/printers"); a.status != 200 {
-			t.Errorf("a key behind the same address: %d", a.status)
+		for _, path := range []string{"/printers", "/nowhere"} {
+			if a := r.get(base + path); a.status == http.StatusTooManyRequests {
+				t.Errorf("a key behind the same address: %d", a.status)
+			}
 		}
 	})
+}
+
+// What no route takes counts for the key as well, in the class of its method.
+func TestLimitOfUnroutedRequests(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		limit        int // 0: none
+	}{
+		{http.MethodGet, base + "/nowhere", 100},
+		{http.MethodPut, base + "/printers", 30},
+		{http.MethodOptions, base + "/nowhere", 0},
+		{http.MethodPost, base + "/health", 0},
+		{http.MethodPost, "/health/", 0},
+	} {
+		t.Run(c.method+c.path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				key := r.key(auth.NewKey{Permissions: farm.Permissions})
+				for range 100 {
+					if got := r.do(key, c.method, c.path, "").header.Get("X-RateLimit-Limit"); (got == "") != (c.limit == 0) || (c.limit != 0 && got != itoa(c.limit)) {
+						t.Fatalf("limit %q", got)
+					}
+				}
+				if got := r.do(key, c.method, c.path, "").status; (got == http.StatusTooManyRequests) != (c.limit != 0) {
+					t.Errorf("request 101: %d", got)
+				}
+				if got := r.do("", c.method, c.path, "").status; got == http.StatusTooManyRequests {
+					t.Error("it counted for the address")
+				}
+			})
+		})
+	}
 }
 
 func TestHeadersOfEveryAnswer(t *testing.T) {

@@ -319,25 +319,42 @@ func TestStreamKeepsToTheScope(t *testing.T) {
 	})
 }
 
+// elsewhere changes a key past this hub's own API.
+func (r *rig) elsewhere(id int64, change func(*farm.APIKey)) {
+	r.t.Helper()
+	k, err := r.keys.Key(context.Background(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	change(&k)
+	if err := r.keys.UpdateKey(context.Background(), k); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func TestStreamEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		end    func(r *rig)
 		within time.Duration
 	}{
-		"key deleted":           {func(r *rig) { _ = r.keys.DeleteKey(context.Background(), 2) }, time.Minute},
-		"key limited":           {func(r *rig) { r.keys.rows[1].Printers = []int64{7} }, time.Minute},
-		"key expired":           {func(r *rig) { r.keys.rows[1].ExpiresAt = time.Now().Add(time.Second) }, time.Minute},
+		"key deleted":           {func(r *rig) { r.do(r.admin, http.MethodDelete, base+"/api-keys/2", "") }, 0},
+		"key limited":           {func(r *rig) { r.do(r.admin, http.MethodPatch, base+"/api-keys/2", `{"printer_ids":[]}`) }, 0},
+		"key changed elsewhere": {func(r *rig) { r.elsewhere(2, func(k *farm.APIKey) { k.Printers = []int64{7} }) }, beatEvery},
+		"key expires":           {nil, time.Hour - time.Minute},
 		"key cannot be checked": {func(r *rig) { r.keys.fail(errors.New("gone")) }, 90 * time.Second},
 		"the hub stops":         {func(r *rig) { close(r.ending) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig, client *http.Client) {
-				f := r.follow(client, r.key(auth.NewKey{Permissions: []farm.Permission{farm.Read}}))
+				f := r.follow(client, r.key(auth.NewKey{Permissions: []farm.Permission{farm.Read}, ExpiresAt: time.Now().Add(time.Hour)}))
 				defer f.close()
 				f.want("snapshot")
+				pass(time.Minute)
 				began := time.Now()
-				c.end(r)
-				f.drain(5 * time.Minute)
+				if c.end != nil {
+					c.end(r)
+				}
+				f.drain(2 * time.Hour)
 				if d := time.Since(began); d > c.within {
 					t.Errorf("it took %v", d)
 				}

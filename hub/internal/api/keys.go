@@ -65,7 +65,7 @@ func (s *server) keyRoutes() {
 	}, s.listKeys)
 	register(s, route{
 		id: "create_api_key", method: http.MethodPost, path: "/api-keys", tag: tag, summary: "Create API Key",
-		about: "The answer holds the key, once.", needs: farm.Admin, limit: auth.WriteClass, created: true,
+		about: "The answer holds the key, once.", needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound},
 	}, s.createKey)
 	register(s, route{
 		id: "update_api_key", method: http.MethodPatch, path: "/api-keys/{id}", tag: tag, summary: "Update API Key",
@@ -73,7 +73,7 @@ func (s *server) keyRoutes() {
 	}, s.updateKey)
 	register(s, route{
 		id: "delete_api_key", method: http.MethodDelete, path: "/api-keys/{id}", tag: tag, summary: "Delete API Key",
-		about: "It ends at once; its open event streams within a minute.", needs: farm.Admin, limit: auth.WriteClass,
+		about: "It ends at once; its open event streams as well.", needs: farm.Admin, limit: auth.WriteClass,
 	}, s.deleteKey)
 }
 
@@ -97,6 +97,9 @@ func (s *server) createKey(ctx context.Context, in *struct{ Body NewKey }) (*bod
 	if err := mayGive(ctx, farm.APIKey{Permissions: n.Permissions, Printers: n.Printers, Sites: n.Sites}); err != nil {
 		return nil, err
 	}
+	if err := s.areThere(ctx, n.Printers, n.Sites, farm.APIKey{}); err != nil {
+		return nil, err
+	}
 	secret, k, err := s.auth.CreateKey(ctx, n)
 	if err != nil {
 		return nil, err
@@ -110,19 +113,22 @@ type updateKeyInput struct {
 }
 
 func (s *server) updateKey(ctx context.Context, in *updateKeyInput) (*body[Key], error) {
-	k, err := s.key(ctx, in.ID)
+	was, err := s.key(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	b := in.Body
-	k, err = auth.Changed(k, auth.KeyChange{
+	k, err := auth.KeyChange{
 		Name: b.Name, Permissions: b.Permissions, Printers: b.PrinterIDs.ptr(), Sites: b.SiteIDs.ptr(),
 		Limits: (*farm.Limits)(b.Limits), ExpiresAt: b.ExpiresAt.ptr(),
-	})
+	}.To(was)
 	if err != nil {
 		return nil, err
 	}
 	if err := mayGive(ctx, k); err != nil {
+		return nil, err
+	}
+	if err := s.areThere(ctx, k.Printers, k.Sites, was); err != nil {
 		return nil, err
 	}
 	if err := s.auth.SaveKey(ctx, k); err != nil {
@@ -139,6 +145,26 @@ func (s *server) deleteKey(ctx context.Context, in *ByID) (*body[Deleted], error
 		return nil, err
 	}
 	return deleted(), nil
+}
+
+// areThere refuses allow-lists that name a printer or a site nobody knows: a slip
+// of the pen would be found out only when the key fails. What a key has named
+// before stays, though it be gone since.
+func (s *server) areThere(ctx context.Context, printers, sites []int64, was farm.APIKey) error {
+	for _, id := range printers {
+		if _, ok := s.fleet.View(id); !ok && !slices.Contains(was.Printers, id) {
+			return farm.Errorf(farm.NotFound, "printer_ids: there is no printer %d", id)
+		}
+	}
+	for _, id := range sites {
+		if slices.Contains(was.Sites, id) {
+			continue
+		}
+		if err := s.siteThere(ctx, id, "site_ids"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // key gives a key that carries nothing beyond the caller's own.

@@ -1,17 +1,13 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
-	"mime"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -121,8 +117,8 @@ func harden(next http.Handler) http.Handler {
 }
 
 // unrouted answers what no route takes: 404, or 405 with the methods there are.
-// A page for people may lie beside the API. Such requests count for their
-// address, so that guessing paths is as slow as anything else.
+// A page for people may lie beside the API. Such requests count as any others do,
+// so that guessing paths is as slow as anything else; OPTIONS and /health are free.
 func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimSuffix(r.URL.Path, "/")
@@ -146,11 +142,8 @@ func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc
 			page.ServeHTTP(w, r)
 			return
 		}
-		class := auth.WriteClass
-		if reading {
-			class = auth.ReadClass
-		}
-		if !s.admitted(w, r, s.auth.TakeAddr(r.RemoteAddr, class)) {
+		free := r.Method == http.MethodOptions || path == "/health" || path == base+"/health"
+		if !free && !s.admitted(w, r, s.countUnrouted(r, reading)) {
 			return
 		}
 		if len(allowed) == 0 {
@@ -162,69 +155,19 @@ func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc
 	}
 }
 
-// The bounds of a request's body.
-const (
-	maxBody     = 1 << 20
-	bodyTimeout = 10 * time.Second
-)
-
-// readBody takes in a JSON body, whole and bounded, before anything looks at it:
-// huma alone would echo parts of it in errors and tell a slow one with a status
-// that is not ours.
-func readBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isJSON(r.Header.Get("Content-Type")) {
-			writeError(w, r, farm.Errorf(farm.UnsupportedType, "send the body as application/json"))
-			return
-		}
-		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer without deadlines is a test's
-		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		_ = rc.SetReadDeadline(time.Time{}) // or it would end the request's context later on
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			writeError(w, r, farm.Errorf(farm.TooLarge, "the body is larger than %d bytes", maxBody))
-			return
-		case err != nil:
-			writeError(w, r, farm.Wrap(farm.Invalid, err, "the body did not arrive whole"))
-			return
-		}
-		if err := isObject(b); err != nil {
-			writeError(w, r, err)
-			return
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Body = io.NopCloser(bytes.NewReader(b))
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isJSON(contentType string) bool {
-	if contentType == "" {
-		return true
+// countUnrouted counts a request no route takes: for the key it carries, else for
+// its address.
+func (s *server) countUnrouted(r *http.Request, reading bool) auth.Decision {
+	class := auth.WriteClass
+	if reading {
+		class = auth.ReadClass
 	}
-	t, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
-}
-
-func isObject(b []byte) error {
-	b = bytes.TrimSpace(b)
-	if len(b) == 0 {
-		return farm.Errorf(farm.Invalid, "body: a JSON object is needed")
+	p, err := s.auth.Authenticate(r.Context(), r.Header)
+	if err != nil { // none, a wrong one, or no way to tell: what is answered is the same
+		return s.auth.TakeAddr(r.RemoteAddr, class)
 	}
-	var raw json.RawMessage
-	err := json.Unmarshal(b, &raw)
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
-		return farm.Errorf(farm.Invalid, "body: is not JSON (byte %d)", syntax.Offset)
-	case err != nil:
-		return farm.Errorf(farm.Invalid, "body: is not JSON")
-	case b[0] != '{':
-		return farm.Errorf(farm.Invalid, "body: expected a JSON object")
-	}
-	return nil
+	note(r.Context()).caller = p.Name()
+	return s.auth.Take(p, class)
 }
 
 // retryAfter is the whole seconds until a moment, at least 1.

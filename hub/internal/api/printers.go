@@ -49,7 +49,7 @@ type CurrentPrint struct {
 
 // Warning is something that does not fit together.
 type Warning struct {
-	Code    string `json:"code" enum:"MODEL_MISMATCH"`
+	Code    string `json:"code" enum:"MODEL_MISMATCH,NO_AGENT"`
 	Message string `json:"message"`
 }
 
@@ -60,7 +60,7 @@ type NewPrinter struct {
 	AccessCode   farm.Secret `json:"access_code" writeOnly:"true" doc:"As the printer's screen shows it. It is stored sealed and never told again." example:"12345678"`
 	SerialNumber string      `json:"serial_number" doc:"Trimmed and put in upper case; it cannot be changed later." example:"01P00A000000002"`
 	SiteID       *int64      `json:"site_id,omitempty" doc:"Default: the agent's site, else the hub's default site."`
-	AgentID      *int64      `json:"agent_id,omitempty" doc:"Default: the only agent, else the one of the site. Without any agent the printer waits for the first one."`
+	AgentID      *int64      `json:"agent_id,omitempty" doc:"Default: the only agent of the named site; without a site, the hub's only agent, else the only one of the default site. Where there is none yet, the printer waits for the first one to be enrolled there."`
 	Model        string      `json:"model,omitempty" doc:"Short code, marketing name or product id."`
 	Location     string      `json:"location,omitempty"`
 	Tags         []string    `json:"tags,omitempty"`
@@ -75,7 +75,7 @@ type PrinterChange struct {
 	IPAddress    *string            `json:"ip_address,omitempty" doc:"A change reconnects."`
 	AccessCode   *farm.Secret       `json:"access_code,omitempty" writeOnly:"true" doc:"A change reconnects."`
 	SerialNumber *string            `json:"serial_number,omitempty" doc:"Cannot be changed; the present value is accepted."`
-	SiteID       *int64             `json:"site_id,omitempty"`
+	SiteID       *int64             `json:"site_id,omitempty" doc:"Another site means its only agent, unless agent_id is sent as well."`
 	AgentID      optional[int64]    `json:"agent_id,omitempty" doc:"The agent that is to hold it; null: none."`
 	Model        optional[string]   `json:"model,omitempty" doc:"Short code, marketing name or product id; null: unknown."`
 	Location     optional[string]   `json:"location,omitempty"`
@@ -228,8 +228,10 @@ func (s *server) viewOf(p farm.Printer) fleet.View {
 
 // seesTarget tells whether a printer may be put at a site or under an agent.
 func (s *server) seesTarget(ctx context.Context, siteID, agentID *int64) error {
-	if siteID != nil && !s.seesSite(auth.From(ctx), *siteID) {
-		return farm.Errorf(farm.NotFound, "site_id: there is no site %d", *siteID)
+	if siteID != nil {
+		if err := s.siteThere(ctx, *siteID, "site_id"); err != nil {
+			return err
+		}
 	}
 	if agentID == nil || *agentID == 0 {
 		return nil
@@ -249,9 +251,17 @@ func printerOf(v fleet.View) Printer {
 		Model: orNull(m.name), ModelCode: orNull(m.code), Status: v.State, CurrentPrint: currentPrint(v),
 		SiteID: p.SiteID, AgentID: orNull(p.AgentID), Location: orNull(p.Location), Tags: list(p.Tags),
 		MQTTPort: p.MQTTPort, FTPSPort: p.FTPSPort, CameraPort: orNull(p.CameraPort),
-		AgentConnected: v.AgentConnected, Connected: v.Connected, LastSeen: someTime(v.LastSeen), Warnings: list(m.warnings),
+		AgentConnected: v.AgentConnected, Connected: v.Connected, LastSeen: someTime(v.LastSeen), Warnings: warningsOf(p, m),
 		CreatedAt: instant{p.CreatedAt}, UpdatedAt: instant{p.UpdatedAt},
 	}
+}
+
+func warningsOf(p farm.Printer, m model) []Warning {
+	out := list(m.warnings)
+	if p.AgentID == 0 {
+		out = append(out, Warning{Code: "NO_AGENT", Message: "No agent holds this printer. The first one to be enrolled at its site will; or choose one."})
+	}
+	return out
 }
 
 func currentPrint(v fleet.View) nullable[CurrentPrint] {

@@ -279,6 +279,7 @@ func TestAKeyLimitedToPrintersDoesNotRunTheFarm(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	r := newRig(t)
+	r.seed(idleReport)
 	a := r.do(r.admin, http.MethodPost, base+"/api-keys", `{"name":"HA","permissions":["control","read"],"printer_ids":[1],"limits":{"read":500},"expires_at":"2100-01-01T00:00:00+02:00"}`)
 	got := a.object(t)
 	key, _ := got["key"].(string)

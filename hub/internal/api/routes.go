@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ type route struct {
 	public bool // no key; needs is empty then
 	free   bool // not counted; only /health
 
+	takesBody bool                      // told by the type of its input
 	created   bool                      // answers 201
 	rooted    bool                      // answers at the root as well
 	errors    []farm.Code               // beyond what every route can answer
@@ -72,6 +74,7 @@ func register[I, O any](s *server, rt route, handle func(context.Context, *I) (*
 		s.faults = append(s.faults, err)
 		return
 	}
+	_, rt.takesBody = reflect.TypeFor[I]().FieldByName("Body")
 	op := rt.operation()
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
@@ -122,8 +125,8 @@ func (rt route) statuses() []int {
 	if strings.Contains(rt.path, "{") {
 		codes = append(codes, farm.NotFound)
 	}
-	if rt.method == http.MethodPatch || rt.method == http.MethodPost {
-		codes = append(codes, farm.Invalid)
+	if rt.takesBody {
+		codes = append(codes, farm.Invalid, farm.RequestTimeout, farm.TooLarge, farm.UnsupportedType)
 	}
 	var out []int
 	for _, c := range codes {
@@ -146,6 +149,10 @@ func documentLimits(r *huma.Response) {
 
 const routeKey = "route"
 
+// idPattern is how an id is written: no sign, no leading zeros, so that a thing
+// has one address. Anything else is a path there is nothing under.
+const idPattern = "{id:[1-9][0-9]{0,17}}"
+
 // adapter is the only way from huma to the router: it puts the gate before every
 // handler and takes nothing that does not declare who may call it.
 type adapter struct {
@@ -164,10 +171,10 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 		handler(humachi.NewContext(op, r, w))
 	})
 	if op.RequestBody != nil {
-		h = readBody(h)
+		h = readBody(op.RequestBody.Required, h)
 	}
 	h = a.server.gate(rt, h)
-	a.router.Method(op.Method, base+op.Path, h)
+	a.router.Method(op.Method, base+strings.ReplaceAll(op.Path, "{id}", idPattern), h)
 	if rt.rooted {
 		a.router.Method(op.Method, op.Path, h)
 	}

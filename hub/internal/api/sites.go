@@ -17,9 +17,14 @@ type Site struct {
 	CreatedAt    instant `json:"created_at"`
 }
 
-// SiteName is the body of POST and PATCH /sites.
-type SiteName struct {
+// NewSite is the body of POST /sites.
+type NewSite struct {
 	Name string `json:"name" example:"Workshop"`
+}
+
+// SiteChange is the body of PATCH /sites/{id}.
+type SiteChange struct {
+	Name *string `json:"name,omitempty" example:"Workshop"`
 }
 
 func (s *server) siteRoutes() {
@@ -69,7 +74,7 @@ func (s *server) getSite(ctx context.Context, in *ByID) (*body[Site], error) {
 	return s.siteAnswer(ctx, site), nil
 }
 
-func (s *server) addSite(ctx context.Context, in *struct{ Body SiteName }) (*body[Site], error) {
+func (s *server) addSite(ctx context.Context, in *struct{ Body NewSite }) (*body[Site], error) {
 	if who := auth.From(ctx); who.Sites() != nil || !who.AllPrinters() {
 		return nil, farm.Errorf(farm.Forbidden, "this key is limited to certain sites or printers and cannot add a site")
 	}
@@ -82,14 +87,17 @@ func (s *server) addSite(ctx context.Context, in *struct{ Body SiteName }) (*bod
 
 type updateSiteInput struct {
 	ByID
-	Body SiteName
+	Body SiteChange
 }
 
 func (s *server) updateSite(ctx context.Context, in *updateSiteInput) (*body[Site], error) {
 	if err := s.mayChangeSite(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	site, err := s.registry.RenameSite(ctx, in.ID, in.Body.Name)
+	if in.Body.Name == nil { // nothing to change
+		return s.getSite(ctx, &in.ByID)
+	}
+	site, err := s.registry.RenameSite(ctx, in.ID, *in.Body.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +120,15 @@ func (s *server) site(ctx context.Context, id int64) (farm.Site, error) {
 		return farm.Site{}, farm.Errorf(farm.NotFound, "there is no site %d", id)
 	}
 	return s.registry.Site(ctx, id)
+}
+
+// siteThere is an error that names the field when the caller knows of no such site.
+func (s *server) siteThere(ctx context.Context, id int64, field string) error {
+	_, err := s.site(ctx, id)
+	if farm.Is(err, farm.NotFound) {
+		return farm.Errorf(farm.NotFound, "%s: there is no site %d", field, id)
+	}
+	return err
 }
 
 func (s *server) mayChangeSite(ctx context.Context, id int64) error {

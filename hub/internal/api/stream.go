@@ -18,10 +18,9 @@ import (
 
 // The times of a stream.
 const (
-	beatEvery    = 15 * time.Second
-	writeTime    = 10 * time.Second // of one write; a client that takes longer is cut off
-	recheckEvery = 20 * time.Second
-	trustFor     = 50 * time.Second // how long a key holds that cannot be checked
+	beatEvery = 15 * time.Second
+	writeTime = 10 * time.Second // of one write; a client that takes longer is cut off
+	trustFor  = 50 * time.Second // how long a key holds that cannot be checked
 )
 
 // stream is one open connection of /events. Three goroutines write to it, one
@@ -158,13 +157,27 @@ func (st *stream) mayHear(e farm.Event) bool {
 	return e.SiteID == 0 || st.server.seesSite(st.caller, e.SiteID)
 }
 
-// guard beats, and ends the stream with its key or with the hub.
+// guard beats, and ends the stream with its key or with the hub. It looks at the
+// key again at every beat, when any key changes, and when this one is to end.
 func (st *stream) guard(ctx context.Context) error {
-	beat, check := time.NewTicker(beatEvery), time.NewTicker(recheckEvery)
+	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
-	defer check.Stop()
+	ends := make(<-chan time.Time)
+	if until := st.caller.Until(); !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		ends = timer.C
+	}
 	trusted := time.Now()
 	for {
+		changed := st.server.auth.Changed()
+		err := st.server.auth.Recheck(ctx, st.caller)
+		switch {
+		case err == nil:
+			trusted = time.Now()
+		case farm.Is(err, farm.Unauthorized), time.Since(trusted) > trustFor:
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -174,14 +187,8 @@ func (st *stream) guard(ctx context.Context) error {
 			if err := st.write([]byte(": beat\n\n")); err != nil {
 				return err
 			}
-		case <-check.C:
-			err := st.server.auth.Recheck(ctx, st.caller)
-			switch {
-			case err == nil:
-				trusted = time.Now()
-			case farm.Is(err, farm.Unauthorized), time.Since(trusted) > trustFor:
-				return err
-			}
+		case <-changed:
+		case <-ends:
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // instant is a time as the contract writes it: RFC 3339, UTC, whole seconds.
@@ -53,7 +54,7 @@ type optional[T any] struct {
 // UnmarshalJSON notes that the field was there.
 func (o *optional[T]) UnmarshalJSON(b []byte) error {
 	o.Set = true
-	return json.Unmarshal(b, &o.Value)
+	return jsonv2.Unmarshal(b, &o.Value)
 }
 
 // Schema describes it.

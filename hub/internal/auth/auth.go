@@ -42,15 +42,16 @@ type Auth struct {
 	limits  farm.Limits
 	limiter *Limiter
 
-	mu   sync.Mutex
-	used map[int64]time.Time // last use of each key, not yet written
+	mu      sync.Mutex
+	used    map[int64]time.Time // last use of each key, not yet written
+	changed chan struct{}       // closed, and replaced, when a key changes or ends
 }
 
 // New makes an Auth. It starts nothing: Run writes the times of last use.
 func New(o Options) *Auth {
 	return &Auth{
 		store: o.Store, log: o.Log, limits: orDefault(o.Limits, DefaultLimits),
-		limiter: NewLimiter(), used: map[int64]time.Time{},
+		limiter: NewLimiter(), used: map[int64]time.Time{}, changed: make(chan struct{}),
 	}
 }
 
@@ -89,6 +90,22 @@ func (a *Auth) Recheck(ctx context.Context, p Principal) error {
 		return farm.Errorf(farm.Unauthorized, "what this API key may do has changed")
 	}
 	return nil
+}
+
+// Changed is closed at the next change or end of any key. Take it before what is
+// to be checked, so that no change falls in between.
+func (a *Auth) Changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changed
+}
+
+// tellChange wakes everybody who holds a channel of Changed.
+func (a *Auth) tellChange() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.changed)
+	a.changed = make(chan struct{})
 }
 
 func (a *Auth) lookUp(ctx context.Context, hash [32]byte) (farm.APIKey, error) {

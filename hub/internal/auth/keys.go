@@ -72,9 +72,9 @@ func (a *Auth) Keys(ctx context.Context) ([]farm.APIKey, error) { return a.store
 // Key gives one key.
 func (a *Auth) Key(ctx context.Context, id int64) (farm.APIKey, error) { return a.store.Key(ctx, id) }
 
-// Changed gives a key with a change laid over it, checked but not written: the
+// To gives a key with the change laid over it, checked but not written: the
 // caller may first want to know what it would become.
-func Changed(k farm.APIKey, c KeyChange) (farm.APIKey, error) {
+func (c KeyChange) To(k farm.APIKey) (farm.APIKey, error) {
 	if c.Name != nil {
 		k.Name = strings.TrimSpace(*c.Name)
 	}
@@ -96,11 +96,17 @@ func Changed(k farm.APIKey, c KeyChange) (farm.APIKey, error) {
 	return k, check(&k)
 }
 
-// SaveKey writes a key made by Changed.
-func (a *Auth) SaveKey(ctx context.Context, k farm.APIKey) error { return a.store.UpdateKey(ctx, k) }
+// SaveKey writes a key made by KeyChange.To.
+func (a *Auth) SaveKey(ctx context.Context, k farm.APIKey) error {
+	defer a.tellChange() // whatever the error: it may have been written
+	return a.store.UpdateKey(ctx, k)
+}
 
 // DeleteKey ends a key at once.
-func (a *Auth) DeleteKey(ctx context.Context, id int64) error { return a.store.DeleteKey(ctx, id) }
+func (a *Auth) DeleteKey(ctx context.Context, id int64) error {
+	defer a.tellChange()
+	return a.store.DeleteKey(ctx, id)
+}
 
 func check(k *farm.APIKey) error {
 	if n := utf8.RuneCountInString(k.Name); n == 0 || n > maxName {

@@ -7,6 +7,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"bambuddy/shared/farm"
 )
@@ -35,6 +36,9 @@ func (p Principal) SeesSite(siteID int64) bool { return p.key.SeesSite(siteID) }
 
 // Sites lists the sites the caller is limited to; nil means all.
 func (p Principal) Sites() []int64 { return p.key.Sites }
+
+// Until is when the caller's key ends; zero means never.
+func (p Principal) Until() time.Time { return p.key.ExpiresAt }
 
 // AllPrinters tells that the caller is not limited to named printers.
 func (p Principal) AllPrinters() bool { return p.key.Printers == nil }

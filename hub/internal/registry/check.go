@@ -24,7 +24,9 @@ const (
 var (
 	serialForm = regexp.MustCompile(`^[A-Z0-9]{3,32}$`)
 	hostForm   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?$`)
-	numeric    = regexp.MustCompile(`^[0-9.]+$`)
+	// numeric is what some resolvers read as a number and so as an address: a
+	// name's last part may not be one.
+	numeric = regexp.MustCompile(`(?i)(^|\.)([0-9]+|0x[0-9a-f]*)\.?$`)
 )
 
 // checkPrinter brings a printer's fields into form and says what is wrong.
@@ -73,14 +75,17 @@ func checkTags(tags []string) ([]string, error) {
 	if len(tags) > maxTags {
 		return nil, farm.Errorf(farm.Invalid, "tags: at most %d", maxTags)
 	}
-	tags = slices.Clone(tags) // the caller's stay as they are
-	for i, t := range tags {
-		tags[i] = strings.TrimSpace(t)
-		if tags[i] == "" || !printable(tags[i], maxTag) {
+	var out []string // the caller's stay as they are
+	for _, t := range tags {
+		t = strings.TrimSpace(t)
+		if t == "" || !printable(t, maxTag) {
 			return nil, farm.Errorf(farm.Invalid, "tags: each 1 to %d printable characters", maxTag)
 		}
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
 	}
-	return tags, nil
+	return out, nil
 }
 
 func checkName(field, name string) (string, error) {
@@ -102,7 +107,7 @@ func checkCode(code farm.Secret) error {
 
 func isHost(s string) bool {
 	if a, err := netip.ParseAddr(s); err == nil {
-		return !a.IsUnspecified() && !a.IsMulticast()
+		return !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}
 	return len(s) <= 253 && hostForm.MatchString(s) && !numeric.MatchString(s)
 }

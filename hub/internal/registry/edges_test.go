@@ -62,7 +62,11 @@ func TestAnySubsetChanges(t *testing.T) {
 	} {
 		c.Location = or2(c.Location, to("not to be kept"))
 		_, err := r.ChangePrinter(t.Context(), p.ID, c)
-		r.wantError(err, farm.Invalid, field)
+		code := farm.Invalid
+		if c.AgentID != nil || c.SiteID != nil { // what is not there
+			code = farm.NotFound
+		}
+		r.wantError(err, code, field)
 	}
 	if row, err := r.db.Printer(t.Context(), p.ID); err != nil || !reflect.DeepEqual(row, kept) || !reflect.DeepEqual(r.live.printers[p.ID], kept) {
 		t.Errorf("a refused change left %+v, %v; want %+v", row, err, kept)
@@ -89,7 +93,7 @@ func TestAPrinterMovesBetweenSites(t *testing.T) {
 		agent, site int64
 	}{
 		{PrinterChange{SiteID: &berlin.ID}, there.ID, berlin.ID},
-		{PrinterChange{SiteID: &empty.ID}, 0, empty.ID},
+		{PrinterChange{SiteID: &empty.ID, AgentID: to(int64(0))}, 0, empty.ID},
 		{PrinterChange{AgentID: &home.ID}, home.ID, farm.DefaultSiteID},
 		{PrinterChange{AgentID: to(int64(0)), SiteID: &berlin.ID}, 0, berlin.ID},
 		{PrinterChange{AgentID: &there.ID, SiteID: &berlin.ID}, there.ID, berlin.ID},
@@ -109,8 +113,10 @@ func TestAPrinterMovesBetweenSites(t *testing.T) {
 			}
 		}
 	}
+	_, err := r.ChangePrinter(t.Context(), p.ID, PrinterChange{SiteID: &empty.ID})
+	r.wantError(err, farm.Conflict, "no agent")
 	r.live.away = true
-	_, err := r.ChangePrinter(t.Context(), p.ID, PrinterChange{AgentID: to(int64(0))})
+	_, err = r.ChangePrinter(t.Context(), p.ID, PrinterChange{AgentID: to(int64(0))})
 	r.wantError(err, farm.Conflict, "force=true")
 	if err := r.RevokeAgent(t.Context(), there.ID); err != nil {
 		t.Fatal(err)
@@ -159,7 +165,7 @@ func TestSites(t *testing.T) {
 	_, err = r.ChangeAgent(t.Context(), a.ID, AgentChange{Name: to(" ")})
 	r.wantError(err, farm.Invalid, "name")
 	_, err = r.ChangeAgent(t.Context(), a.ID, AgentChange{SiteID: to(int64(99))})
-	r.wantError(err, farm.Invalid, "site_id")
+	r.wantError(err, farm.NotFound, "site_id")
 	r.wantError(r.RemoveSite(t.Context(), berlin.ID), farm.Conflict, "site")
 	if _, err := r.ChangeAgent(t.Context(), a.ID, AgentChange{SiteID: to(farm.DefaultSiteID)}); err != nil {
 		t.Fatal(err)

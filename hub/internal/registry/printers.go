@@ -144,12 +144,21 @@ func (r *Registry) move(ctx context.Context, p *farm.Printer, c PrinterChange) e
 	switch {
 	case c.AgentID != nil && *c.AgentID == 0:
 		p.AgentID = 0
-		set(&p.SiteID, c.SiteID)
-		return nil
+		if c.SiteID == nil {
+			return nil
+		}
+		p.SiteID = *c.SiteID
+		return r.siteThere(ctx, p.SiteID)
 	case c.AgentID != nil:
 		return r.place(ctx, p, c.SiteID, c.AgentID)
 	case c.SiteID != nil && *c.SiteID != p.SiteID: // to another site means to another agent
-		return r.place(ctx, p, c.SiteID, nil)
+		had := p.AgentID
+		if err := r.place(ctx, p, c.SiteID, nil); err != nil {
+			return err
+		}
+		if had != 0 && p.AgentID == 0 { // nobody loses an agent without saying so
+			return farm.Errorf(farm.Conflict, "site_id: site %d has no agent that could hold the printer; to leave it without one, send agent_id null as well", p.SiteID)
+		}
 	}
 	return nil
 }
@@ -170,8 +179,8 @@ func (r *Registry) RemovePrinter(ctx context.Context, id int64, force bool) erro
 
 // place decides which agent of which site holds a printer: the one named; else
 // the only one there is; else the only one of the site (the default site when
-// none is named). A hub without agents takes a printer too: the first agent to
-// be enrolled adopts it.
+// none is named). A hub or a named site without agents takes a printer too: the
+// first agent to be enrolled there adopts it.
 func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *int64) error {
 	agents, err := r.store.Agents(ctx)
 	if err != nil {
@@ -181,7 +190,7 @@ func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *
 	if agentID != nil {
 		i := slices.IndexFunc(agents, func(a farm.Agent) bool { return a.ID == *agentID })
 		if i < 0 {
-			return farm.Errorf(farm.Invalid, "agent_id: agent %d does not exist or is revoked", *agentID)
+			return farm.Errorf(farm.NotFound, "agent_id: there is no agent %d, or it is revoked", *agentID)
 		}
 		if siteID != nil && *siteID != agents[i].SiteID {
 			return farm.Errorf(farm.Invalid, "site_id: agent %d is at site %d, not at %d", *agentID, agents[i].SiteID, *siteID)
@@ -191,9 +200,7 @@ func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *
 	}
 	p.AgentID, p.SiteID = 0, farm.DefaultSiteID
 	if siteID != nil {
-		if _, err := r.store.Site(ctx, *siteID); farm.Is(err, farm.NotFound) {
-			return farm.Wrap(farm.Invalid, err, "site_id: site %d does not exist", *siteID)
-		} else if err != nil {
+		if err := r.siteThere(ctx, *siteID); err != nil {
 			return err
 		}
 		p.SiteID = *siteID
@@ -212,6 +219,14 @@ func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *
 		return farm.Errorf(farm.Invalid, "agent_id: there are %d agents and none at the default site, say which one holds the printer", len(agents))
 	}
 	return nil // nobody there yet: the first agent to be enrolled adopts it
+}
+
+func (r *Registry) siteThere(ctx context.Context, id int64) error {
+	_, err := r.store.Site(ctx, id)
+	if farm.Is(err, farm.NotFound) {
+		return farm.Errorf(farm.NotFound, "site_id: there is no site %d", id)
+	}
+	return err
 }
 
 func codePlace(serial string) string { return "printer_secrets/access_code/" + serial }

@@ -119,6 +119,9 @@ func (r *Registry) ChangeAgent(ctx context.Context, id int64, c AgentChange) (fa
 		}
 	}
 	if c.SiteID != nil {
+		if err := r.siteThere(ctx, *c.SiteID); err != nil {
+			return a, err
+		}
 		a.SiteID = *c.SiteID
 	}
 	if a, err = r.store.UpdateAgent(ctx, a); err != nil {

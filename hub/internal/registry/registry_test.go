@@ -111,29 +111,36 @@ func to[T any](v T) *T { return &v }
 func TestWrongInputNamesItsField(t *testing.T) {
 	r := newRig(t)
 	for field, change := range map[string]func(*NewPrinter){
-		"name":             func(n *NewPrinter) { n.Name = "  " },
-		"name:":            func(n *NewPrinter) { n.Name = strings.Repeat("x", 101) },
-		"serial_number":    func(n *NewPrinter) { n.Serial = "A/B+#" },
-		"serial_number:":   func(n *NewPrinter) { n.Serial = "" },
-		"ip_address":       func(n *NewPrinter) { n.Address = "http://192.0.2.1" },
-		"ip_address:":      func(n *NewPrinter) { n.Address = "192.0.2.1:8883" },
-		"ip_address: must": func(n *NewPrinter) { n.Address = "192.0.2" },
-		"access_code":      func(n *NewPrinter) { n.AccessCode = "" },
-		"access_code:":     func(n *NewPrinter) { n.AccessCode = "hunter2 with spaces" },
-		"model":            func(n *NewPrinter) { n.Model = "Prusa" },
-		"mqtt_port":        func(n *NewPrinter) { n.MQTTPort = 70000 },
-		"ftps_port":        func(n *NewPrinter) { n.FTPSPort = -1 },
-		"camera_port":      func(n *NewPrinter) { n.CameraPort = -1 },
-		"tags":             func(n *NewPrinter) { n.Tags = make([]string, 21) },
-		"tags:":            func(n *NewPrinter) { n.Tags = []string{""} },
-		"location":         func(n *NewPrinter) { n.Location = "a\x00b" },
-		"agent_id":         func(n *NewPrinter) { n.AgentID = to(int64(9)) },
-		"site_id":          func(n *NewPrinter) { n.SiteID = to(int64(9)) },
+		"name":                      func(n *NewPrinter) { n.Name = "  " },
+		"name:":                     func(n *NewPrinter) { n.Name = strings.Repeat("x", 101) },
+		"serial_number":             func(n *NewPrinter) { n.Serial = "A/B+#" },
+		"serial_number:":            func(n *NewPrinter) { n.Serial = "" },
+		"ip_address":                func(n *NewPrinter) { n.Address = "http://192.0.2.1" },
+		"ip_address:":               func(n *NewPrinter) { n.Address = "192.0.2.1:8883" },
+		"ip_address: must":          func(n *NewPrinter) { n.Address = "192.0.2" },
+		"ip_address: must be":       func(n *NewPrinter) { n.Address = "255.255.255.255" },
+		"ip_address: must be an":    func(n *NewPrinter) { n.Address = "0x7f000001" },
+		"ip_address: must be an IP": func(n *NewPrinter) { n.Address = "printer.0x7f" },
+		"access_code":               func(n *NewPrinter) { n.AccessCode = "" },
+		"access_code:":              func(n *NewPrinter) { n.AccessCode = "hunter2 with spaces" },
+		"model":                     func(n *NewPrinter) { n.Model = "Prusa" },
+		"mqtt_port":                 func(n *NewPrinter) { n.MQTTPort = 70000 },
+		"ftps_port":                 func(n *NewPrinter) { n.FTPSPort = -1 },
+		"camera_port":               func(n *NewPrinter) { n.CameraPort = -1 },
+		"tags":                      func(n *NewPrinter) { n.Tags = make([]string, 21) },
+		"tags:":                     func(n *NewPrinter) { n.Tags = []string{""} },
+		"location":                  func(n *NewPrinter) { n.Location = "a\x00b" },
+		"agent_id":                  func(n *NewPrinter) { n.AgentID = to(int64(9)) },
+		"site_id":                   func(n *NewPrinter) { n.SiteID = to(int64(9)) },
 	} {
 		n := example("01P00A000000002")
 		change(&n)
 		_, err := r.AddPrinter(t.Context(), n)
-		r.wantError(err, farm.Invalid, field)
+		code := farm.Invalid
+		if n.AgentID != nil || n.SiteID != nil { // what is not there
+			code = farm.NotFound
+		}
+		r.wantError(err, code, field)
 	}
 	if len(r.live.printers) != 0 {
 		t.Errorf("refused printers are in the picture: %v", r.live.printers)
@@ -208,7 +215,7 @@ func TestTheAgentIsChosen(t *testing.T) {
 	n = example("S08")
 	n.AgentID = &second.ID
 	_, err = r.AddPrinter(t.Context(), n)
-	r.wantError(err, farm.Invalid, "revoked")
+	r.wantError(err, farm.NotFound, "revoked")
 }
 
 func TestModelsAreWrittenInManyWays(t *testing.T) {

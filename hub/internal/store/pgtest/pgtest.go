@@ -42,7 +42,7 @@ func Start() (*Server, error) {
 	bin := filepath.Dir(bins[len(bins)-1])
 	as, err := credential()
 	if err != nil {
-		return &Server{missing: err.Error()}, nil //nolint:nilerr // a reason to skip
+		return &Server{missing: err.Error()}, nil // a reason to skip
 	}
 	s := &Server{}
 	if s.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
@@ -58,7 +58,7 @@ func Start() (*Server, error) {
 // credential is whom the server runs as: it refuses to be root.
 func credential() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // nil is "as we are"
+		return nil, nil // nil is "as we are"
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
