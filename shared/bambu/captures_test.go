@@ -121,6 +121,11 @@ func TestNozzleMismatchEvents(t *testing.T) {
 			expect(t, s.Status(), w)
 			delete(want, e.MS)
 		}
+		for _, h := range s.Status().Faults.HMS {
+			if h.CancelEcho() != (e.MS == 29537 && h.Code == 196695) {
+				t.Errorf("at %d ms %s counts as the stop's echo: %v", e.MS, h, h.CancelEcho())
+			}
+		}
 	}
 	if len(want) > 0 {
 		t.Errorf("not seen: %v", want)

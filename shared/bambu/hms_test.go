@@ -51,6 +51,8 @@ func TestLevel(t *testing.T) {
 		{"cancelled", Faults{PrintError: 50348044}, "ok"},
 		{"cancelled, other code", Faults{PrintError: 0x0500400E}, "ok"},
 		{"cancelled, with its message", Faults{PrintError: 50348044, HMS: []HMS{echo}}, "ok"},
+		{"cancelled, as a P2S tells it", Faults{PrintError: 50348044, HMS: []HMS{{83887104, 196695}}}, "ok"},
+		{"its message with another severity", Faults{HMS: []HMS{{83887104, 131159}}}, "error"},
 		{"cancelled beside a real one", Faults{PrintError: 50348044, HMS: []HMS{severe}}, "error"},
 	}
 	for _, tt := range tests {

@@ -25,6 +25,7 @@ type Agent struct {
 	Revoked   bool
 	CreatedAt time.Time
 	LastSeen  time.Time // zero: never connected
+	Online    bool      // it was announced online, and not offline since
 }
 
 // AgentRevision is what a hub's link to an agent has to follow of its row.

@@ -17,7 +17,8 @@ import (
 	"bambuddy/shared/wire"
 )
 
-// memStore is the database in memory.
+// memStore is the database in memory. Like the real one it notes in an agent's row
+// what its events tell of it.
 type memStore struct {
 	mu       sync.Mutex
 	printers []farm.Printer
@@ -26,7 +27,9 @@ type memStore struct {
 	saves    []int // how many states each save held
 	events   []farm.Event
 	models   map[int64]string
+	asked    int // how often a model was to be set
 	failing  error
+	hang     chan struct{} // when set, a save waits until it is closed
 }
 
 func newMemStore() *memStore {
@@ -43,7 +46,25 @@ func (m *memStore) States(context.Context) (out []farm.PrinterState, err error) 
 	return out, m.failing
 }
 
-func (m *memStore) SaveStates(_ context.Context, states []farm.PrinterState) error {
+// savedStatus is the status a printer's row holds.
+func (m *memStore) savedStatus(id int64) (s bambu.Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = json.Unmarshal(m.states[id].Status, &s) // no row: the zero status
+	return s
+}
+
+func (m *memStore) SaveStates(ctx context.Context, states []farm.PrinterState) error {
+	m.mu.Lock()
+	hang := m.hang
+	m.mu.Unlock()
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failing != nil {
@@ -59,10 +80,23 @@ func (m *memStore) SaveStates(_ context.Context, states []farm.PrinterState) err
 func (m *memStore) SetPrinterModel(_ context.Context, id int64, model string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.asked++
 	if m.failing == nil {
 		m.models[id] = model
 	}
 	return m.failing
+}
+
+func (m *memStore) timesAsked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
+}
+
+func (m *memStore) forgetSaves() {
+	m.mu.Lock()
+	m.saves = nil
+	m.mu.Unlock()
 }
 
 func (m *memStore) AppendEvent(_ context.Context, e farm.Event) (farm.Event, error) {
@@ -73,12 +107,23 @@ func (m *memStore) AppendEvent(_ context.Context, e farm.Event) (farm.Event, err
 	}
 	e.ID = int64(len(m.events) + 1)
 	m.events = append(m.events, e)
+	for i := range m.agents {
+		if a := &m.agents[i]; a.ID == e.AgentID && (e.Kind == farm.EventAgentOnline || e.Kind == farm.EventAgentOffline) {
+			a.Online = e.Kind == farm.EventAgentOnline
+		}
+	}
 	return e, nil
 }
 
 func (m *memStore) fail(err error) {
 	m.mu.Lock()
 	m.failing = err
+	m.mu.Unlock()
+}
+
+func (m *memStore) hangOn(until chan struct{}) {
+	m.mu.Lock()
+	m.hang = until
 	m.mu.Unlock()
 }
 

@@ -57,6 +57,8 @@ type Fleet struct {
 	news     []farm.Event // to be appended by Run, in order
 	models   map[int64]string
 	wake     chan struct{}
+
+	unwritten, unreported, picture trouble // with events, with models, with saving; Run's alone
 }
 
 // entry is one printer. view is replaced, never changed.
@@ -66,6 +68,9 @@ type entry struct {
 	dirty  bool // not saved since the last change
 	online announced
 	warned bool // a frame under a wrong fence was logged
+
+	saved       *View // as it is in the database; nil: it is not
+	savedOnline bool  // and what was announced of it then
 }
 
 // presence is one agent's link.
@@ -82,6 +87,9 @@ func New(o Options) *Fleet {
 		store: o.Store, log: o.Log, offlineAfter: o.OfflineAfter, startGrace: o.StartGrace,
 		printers: map[int64]*entry{}, bySerial: map[string]*entry{}, agents: map[int64]*presence{},
 		watchers: map[*Watcher]struct{}{}, models: map[int64]string{}, wake: make(chan struct{}, 1),
+		unwritten:  trouble{fails: "events not written, will be tried again", works: "events are written again"},
+		unreported: trouble{fails: "models not written, will be tried again", works: "models are written again"},
+		picture:    trouble{fails: "live picture not saved, will be tried again", works: "live picture is saved again"},
 	}
 	if f.offlineAfter <= 0 {
 		f.offlineAfter = time.Minute

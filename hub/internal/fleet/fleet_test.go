@@ -124,6 +124,7 @@ func TestPresenceBecomesEvents(t *testing.T) {
 
 func TestAfterAStartOnlyWhatWasHereIsMissed(t *testing.T) {
 	store := twoPrinters()
+	store.agents[0].Online = true
 	store.states[1] = remembered(t, 1, true, running(40))
 	store.states[2] = remembered(t, 2, false, running(50))
 	inBubble(t, store, func(r *rig) {

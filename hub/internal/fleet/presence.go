@@ -158,20 +158,18 @@ func (f *Fleet) Load(ctx context.Context) error {
 		remembered[s.PrinterID] = s
 	}
 	back := time.Now().Add(f.startGrace)
-	wasUp := map[int64]bool{}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range printers {
 		e := &entry{view: &View{Printer: p, State: Offline}}
 		if s, ok := remembered[p.ID]; ok {
 			f.remember(e, s, back)
-			wasUp[p.AgentID] = wasUp[p.AgentID] || s.Connected
 		}
 		f.printers[p.ID], f.bySerial[p.Serial] = e, e
 	}
 	for _, a := range agents {
 		pr := &presence{siteID: a.SiteID, name: a.Name}
-		if wasUp[a.ID] { // it had live printers, so it was here
+		if a.Online {
 			pr.online = announced{online: true, deadline: back}
 		}
 		f.agents[a.ID] = pr
@@ -189,4 +187,5 @@ func (f *Fleet) remember(e *entry, s farm.PrinterState, back time.Time) {
 		return
 	}
 	e.view.Known = true
+	e.saved, e.savedOnline = e.view, s.Connected
 }

@@ -2,46 +2,55 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
-	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
 )
 
-// How often Run looks at deadlines, saves what changed, and how long the last
-// save at shutdown may take.
+// How often Run looks at deadlines and saves what is urgent, how many times that
+// until it saves all that changed, and how long the last save at shutdown may take.
 const (
 	tickEvery = time.Second
-	saveEvery = 15 * time.Second
+	saveEvery = 5 // ticks
 	lastSave  = 5 * time.Second
 )
 
 // Run writes what the picture has to tell and to remember, until ctx ends; then
-// it saves once more. It is the only part that waits for the database.
+// it saves once more. It is the only part that waits for the database. A hub that
+// is killed before that loses what happened in the last second, and of what
+// changes all the time the last five.
 func (f *Fleet) Run(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	saved := time.Now()
-	for {
+	for ticks := 0; ; {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
-			defer cancel()
-			f.flush(last)
-			f.save(last)
+			f.finish(context.WithoutCancel(ctx))
 			return nil
 		case <-f.wake:
 			f.flush(ctx)
 		case now := <-tick.C:
 			f.expire(now)
 			f.flush(ctx)
-			if now.Sub(saved) >= saveEvery {
-				saved = now
-				f.save(ctx)
+			what := urgent
+			if ticks++; ticks%saveEvery == 0 {
+				what = everything
 			}
+			f.save(ctx, what)
 		}
 	}
+}
+
+// finish writes what can be written before the process ends. What cannot is lost,
+// so that is told whenever it was told before.
+func (f *Fleet) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastSave)
+	defer cancel()
+	for _, t := range []*trouble{&f.unwritten, &f.unreported, &f.picture} {
+		t.told = time.Time{}
+	}
+	f.flush(ctx)
+	f.save(ctx, everything)
 }
 
 // flush appends the queued events in order and reports learned models. What the
@@ -54,12 +63,13 @@ func (f *Fleet) flush(ctx context.Context) {
 			f.mu.Unlock()
 			break
 		}
-		e := f.news[0]
+		e, waiting := f.news[0], len(f.news)
 		f.mu.Unlock()
 		if _, err := f.store.AppendEvent(ctx, e); err != nil {
-			f.log.Error("event not written, will be tried again", "event", e.Kind, "printer", e.PrinterID, "agent", e.AgentID, "err", err)
+			f.unwritten.failed(ctx, f.log, waiting, err, "event", e.Kind, "printer", e.PrinterID, "agent", e.AgentID)
 			return
 		}
+		f.unwritten.worked(f.log)
 		f.mu.Lock()
 		f.news = f.news[1:]
 		f.mu.Unlock()
@@ -76,17 +86,17 @@ func (f *Fleet) flushModels(ctx context.Context) {
 	for id, m := range models {
 		err := f.store.SetPrinterModel(ctx, id, m)
 		if err != nil && !farm.Is(err, farm.NotFound) {
-			f.log.Error("models of printers not written, will be tried again", "printers", len(models), "err", err)
-			f.keepModels(models)
+			f.unreported.failed(ctx, f.log, f.keepModels(models), err)
 			return
 		}
+		f.unreported.worked(f.log)
 		delete(models, id)
 	}
 }
 
 // keepModels keeps what could not be written, unless there is newer or the
-// printer is gone.
-func (f *Fleet) keepModels(models map[int64]string) {
+// printer is gone, and tells how many wait.
+func (f *Fleet) keepModels(models map[int64]string) (waiting int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, m := range models {
@@ -95,38 +105,5 @@ func (f *Fleet) keepModels(models map[int64]string) {
 			f.models[id] = m
 		}
 	}
-}
-
-// save remembers every view that changed since it was last saved.
-func (f *Fleet) save(ctx context.Context) {
-	type change struct {
-		entry *entry
-		state farm.PrinterState
-		st    bambu.Status
-	}
-	var todo []change
-	f.mu.Lock()
-	for id, e := range f.printers {
-		if e.dirty && e.view.Known {
-			e.dirty = false
-			todo = append(todo, change{e, farm.PrinterState{PrinterID: id, Connected: e.online.online, SeenAt: e.view.LastSeen}, e.view.Status})
-		}
-	}
-	f.mu.Unlock()
-	if len(todo) == 0 {
-		return
-	}
-	states := make([]farm.PrinterState, len(todo))
-	for i, c := range todo {
-		c.state.Status, _ = json.Marshal(c.st) // a Status always marshals
-		states[i] = c.state
-	}
-	if err := f.store.SaveStates(ctx, states); err != nil {
-		f.log.Error("live picture not saved, will be tried again", "printers", len(states), "err", err)
-		f.mu.Lock()
-		for _, c := range todo {
-			c.entry.dirty = true
-		}
-		f.mu.Unlock()
-	}
+	return len(f.models)
 }

@@ -9,12 +9,12 @@ import (
 	"bambuddy/shared/farm"
 )
 
-const agentColumns = `id, uid, site_id, name, public_key, version, platform, revision, revoked, created_at, last_seen`
+const agentColumns = `id, uid, site_id, name, public_key, version, platform, revision, revoked, created_at, last_seen, online`
 
 func scanAgent(r row) (a farm.Agent, err error) {
 	var key string
 	var created, seen int64
-	err = r.Scan(&a.ID, &a.UID, &a.SiteID, &a.Name, &key, &a.Version, &a.Platform, &a.Revision, &a.Revoked, &created, &seen)
+	err = r.Scan(&a.ID, &a.UID, &a.SiteID, &a.Name, &key, &a.Version, &a.Platform, &a.Revision, &a.Revoked, &created, &seen, &a.Online)
 	if err != nil {
 		return a, err
 	}

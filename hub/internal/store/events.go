@@ -34,18 +34,32 @@ func (t *tx) append(ctx context.Context, e *farm.Event) error {
 	return err
 }
 
-// AppendEvent appends one event by itself and gives it back with its id.
+// AppendEvent appends one event by itself and gives it back with its id. That an
+// agent came or went is noted in its row with it.
 func (d *DB) AppendEvent(ctx context.Context, e farm.Event) (farm.Event, error) {
 	var t *tx
 	err := d.change(ctx, func(tx *tx) error {
 		t = tx
 		t.tell(e)
-		return nil
+		return t.notePresence(ctx, e)
 	})
 	if err != nil {
 		return farm.Event{}, err
 	}
 	return t.events[0], nil
+}
+
+// notePresence keeps an agent's row with the last that was told of its coming and
+// going. An agent that is gone by now has none to keep.
+func (t *tx) notePresence(ctx context.Context, e farm.Event) error {
+	if e.Kind != farm.EventAgentOnline && e.Kind != farm.EventAgentOffline {
+		return nil
+	}
+	const q = `UPDATE agents SET online = $1 WHERE id = $2`
+	if _, err := t.ExecContext(ctx, q, e.Kind == farm.EventAgentOnline, e.AgentID); err != nil {
+		return fmt.Errorf("note %s of agent %d: %w", e.Kind, e.AgentID, err)
+	}
+	return nil
 }
 
 // EventsAfter gives up to limit events with ids above after, in order.

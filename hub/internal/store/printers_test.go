@@ -150,6 +150,44 @@ func TestStatesAreRemembered(t *testing.T) {
 	})
 }
 
+// What an agent's last event told is in its row at once: after a crash between
+// the two a restarted hub would tell it twice, or never.
+func TestAnAgentIsOnlineAsItWasTold(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		ctx := t.Context()
+		a, other := agent(t, db, farm.DefaultSiteID, "a"), agent(t, db, farm.DefaultSiteID, "b")
+		if a.Online {
+			t.Error("an agent that never came is online")
+		}
+		for _, step := range []struct {
+			kind string
+			want bool
+		}{
+			{farm.EventAgentOnline, true},
+			{farm.EventAgentDuplicate, true},
+			{farm.EventAgentOffline, false},
+			{farm.EventAgentDuplicate, false},
+			{farm.EventAgentOnline, true},
+		} {
+			must[farm.Event](t)(db.AppendEvent(ctx, farm.Event{Kind: step.kind, AgentID: a.ID}))
+			if got := must[farm.Agent](t)(db.Agent(ctx, a.ID)); got.Online != step.want {
+				t.Errorf("after %s it is online: %v", step.kind, got.Online)
+			}
+			if got := must[farm.Agent](t)(db.Agent(ctx, other.ID)); got.Online {
+				t.Errorf("after %s of one the other is online", step.kind)
+			}
+		}
+		if a = must[farm.Agent](t)(db.UpdateAgent(ctx, a)); !a.Online {
+			t.Error("a new name put it offline")
+		}
+		must[farm.Agent](t)(db.RevokeAgent(ctx, a.ID))
+		if err := db.DeleteAgent(ctx, a.ID); err != nil {
+			t.Fatal(err)
+		}
+		must[farm.Event](t)(db.AppendEvent(ctx, farm.Event{Kind: farm.EventAgentOffline, AgentID: a.ID})) // told a moment too late
+	})
+}
+
 func TestEnrolment(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
 		ctx := t.Context()

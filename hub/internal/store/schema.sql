@@ -37,7 +37,8 @@ CREATE TABLE agents (
     revision   BIGINT NOT NULL,
     revoked    BOOLEAN NOT NULL,
     created_at BIGINT NOT NULL,
-    last_seen  BIGINT NOT NULL
+    last_seen  BIGINT NOT NULL,
+    online     BOOLEAN NOT NULL DEFAULT FALSE -- what its last event told
 );
 CREATE INDEX agents_site ON agents (site_id);
 

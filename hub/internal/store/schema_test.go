@@ -112,6 +112,38 @@ func TestTheMigrationsLeadToTheSchema(t *testing.T) {
 	})
 }
 
+// A hub that is upgraded knows who was here as well as the former release did.
+func TestAnUpgradeKnowsWhichAgentsWereOnline(t *testing.T) {
+	for _, e := range []engine{sqlite, postgres} {
+		t.Run(string(e), func(t *testing.T) {
+			c := config(t, e)
+			db := opened(t, c)
+			ctx := t.Context()
+			agents := map[string]bool{"with a printer online": true, "with a printer offline": false, "without a printer": false}
+			for name, connected := range agents {
+				a := agent(t, db, farm.DefaultSiteID, name)
+				if name == "without a printer" {
+					continue
+				}
+				p := must[farm.Printer](t)(db.CreatePrinter(ctx, printer(name, a), []byte("x")))
+				if err := db.SaveStates(ctx, []farm.PrinterState{{PrinterID: p.ID, Connected: connected, Status: []byte("{}")}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, back := range []string{`ALTER TABLE agents DROP COLUMN online`, `DELETE FROM goose_db_version WHERE version_id >= 2`} {
+				if _, err := db.write.ExecContext(ctx, back); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, a := range must[[]farm.Agent](t)(opened(t, c).Agents(ctx)) {
+				if a.Online != agents[a.Name] {
+					t.Errorf("agent %s: online is %v after the upgrade", a.Name, a.Online)
+				}
+			}
+		})
+	}
+}
+
 func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	for _, e := range []engine{sqlite, postgres} {
 		t.Run(string(e), func(t *testing.T) {
