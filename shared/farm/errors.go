@@ -29,6 +29,8 @@ const (
 	TooLarge            Code = "PAYLOAD_TOO_LARGE"
 	UnsupportedType     Code = "UNSUPPORTED_MEDIA_TYPE"
 	Unsupported         Code = "UNSUPPORTED"
+	FileUnavailable     Code = "FILE_UNAVAILABLE"
+	FFmpegMissing       Code = "FFMPEG_MISSING"
 	RateLimited         Code = "RATE_LIMITED"
 	Unavailable         Code = "UNAVAILABLE"
 	OutcomeUnknown      Code = "OUTCOME_UNKNOWN"
@@ -42,6 +44,7 @@ var statusOf = map[Code]int{
 	PrinterBusy: 409, PrinterRefused: 409, PlateChanged: 409, Conflict: 409, DuplicateIdentity: 409,
 	Revoked: 403, TooOld: 403,
 	RequestTimeout: 408, TooLarge: 413, UnsupportedType: 415, Unsupported: 400, RateLimited: 429,
+	FileUnavailable: 404, FFmpegMissing: 503,
 	Internal: 500, Unavailable: 503, OutcomeUnknown: 504,
 }
 
