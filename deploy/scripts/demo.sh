@@ -78,6 +78,11 @@ register() {
 
 command -v go >/dev/null || die "Go is missing: install Go 1.26 or newer (https://go.dev/dl)"
 command -v curl >/dev/null || die "curl is missing: install it (Debian: apt-get install curl)"
+if ! command -v ffmpeg >/dev/null; then
+  { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing ffmpeg, for the cameras of X1, P2 and H2" &&
+    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ffmpeg >/dev/null </dev/null; } ||
+    echo "ffmpeg is missing, so X1, P2 and H2 show no pictures (Debian: apt-get install ffmpeg)"
+fi
 check_ports
 
 echo "building (the first time takes some minutes)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests use beside Go, or says in one line what is missing: a C
-# compiler, without which there is no race detector, and PostgreSQL, without
-# which the store's tests on it skip.
+# compiler, without which there is no race detector, and PostgreSQL, vsftpd, curl
+# and ffmpeg, without which the tests that need them skip.
 set -euo pipefail
 
 # install PACKAGE… installs by apt, where that is possible.
@@ -22,3 +22,11 @@ fi
 if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && ! install postgresql; then
   echo "PostgreSQL is not installed, so its tests are skipped (Debian: apt-get install postgresql)" >&2
 fi
+# tool COMMAND PACKAGE WHAT installs what some tests run beside our own, which skip without.
+tool() {
+  PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null || install "$2" ||
+    echo "$1 is not installed, so $3 are skipped (Debian: apt-get install $2)" >&2
+}
+tool vsftpd vsftpd "the FTPS tests against a real server"
+tool curl curl "the tests that compare with curl"
+tool ffmpeg ffmpeg "the tests of H.264 cameras"

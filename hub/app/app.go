@@ -16,6 +16,7 @@ import (
 
 	"bambuddy/hub/internal/api"
 	"bambuddy/hub/internal/auth"
+	"bambuddy/hub/internal/camera"
 	"bambuddy/hub/internal/events"
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
@@ -88,6 +89,7 @@ func Run(ctx context.Context, o Options) (err error) {
 type hub struct {
 	fleet  *fleet.Fleet
 	links  *links.Links
+	camera *camera.Relay
 	auth   *auth.Auth
 	db     *store.DB
 	server *http.Server
@@ -110,18 +112,24 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	if err := h.fleet.Load(ctx); err != nil {
 		return nil, err
 	}
-	reg := registry.New(registry.Options{Store: db, Sealer: box, Live: h.fleet, Log: o.Log.With("part", "registry")})
+	reg := registry.New(registry.Options{
+		Store: db, Sealer: box, Live: h.fleet, Log: o.Log.With("part", "registry"),
+		Seen: func(ctx context.Context, serial, address string) []int64 {
+			return h.links.WhoHasSeen(ctx, serial, address)
+		},
+	})
 	hubID, _ := db.Hub()
 	h.links = links.New(links.Options{
 		Store: db, Registry: reg, Live: h.fleet, Events: news, HubID: hubID, Log: o.Log.With("part", "links"),
 	})
+	h.camera = camera.New(h.links, o.Log.With("part", "camera"))
 	h.auth = auth.New(auth.Options{Store: db, Limits: o.Limits, Log: o.Log.With("part", "auth")})
 	page, err := web.New()
 	if err != nil {
 		return nil, err
 	}
 	public, err := api.New(api.Deps{
-		Registry: reg, Fleet: h.fleet, Links: h.links, Events: news, Auth: h.auth,
+		Registry: reg, Fleet: h.fleet, Links: h.links, Cameras: h.camera, Events: news, Audit: db, Auth: h.auth,
 		Health: api.Health{Database: db.Ping}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
 		Version: buildinfo.Version(), Web: page, Log: o.Log.With("part", "api"),
 	})
@@ -156,7 +164,7 @@ func (h *hub) run(ctx context.Context) error {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, failed := errgroup.WithContext(parts)
-	for _, run := range []func(context.Context) error{h.fleet.Run, h.links.Run, h.auth.Run, h.prune} {
+	for _, run := range []func(context.Context) error{h.fleet.Run, h.links.Run, h.camera.Run, h.auth.Run, h.prune} {
 		group.Go(func() error { return run(failed) })
 	}
 	group.Go(func() error {

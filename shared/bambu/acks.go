@@ -48,6 +48,39 @@ func (a Ack) Unverified() bool {
 		strings.Contains(strings.ToLower(a.Reason), "verify failed"))
 }
 
+// Refused tells that the printer does not do it. A negative number refuses
+// whatever the result says.
+func (a Ack) Refused() bool { return a.Result == Failed || a.ErrCode < 0 }
+
+// Why is the reason of a refusal, for a person.
+func (a Ack) Why() string {
+	if word := refusals[a.Command][a.ErrCode]; word != "" {
+		return word
+	}
+	code := uint32(a.ErrCode)
+	if a.ErrCode <= 0 || a.ErrCode != int64(code) {
+		code = 0
+	}
+	if text := ErrorMessage(code); text != "" {
+		return text
+	}
+	switch reason := strings.TrimSpace(a.Reason); {
+	case reason != "" && !strings.EqualFold(reason, "fail") && !strings.EqualFold(reason, "failed"):
+		return reason
+	case code != 0:
+		return "error " + ErrorCode(code)
+	}
+	return "it gives no reason"
+}
+
+// refusals are the meanings of negative numbers, by command.
+var refusals = map[string]map[int64]string{
+	"ams_change_filament": {
+		-2: "the chamber is too hot for this filament",
+		-4: "the AMS is too hot",
+	},
+}
+
 var ackKeys = keys[Ack]{
 	"command":     words(64, func(a *Ack) *string { return &a.Command }),
 	"sequence_id": words(32, func(a *Ack) *string { return &a.SequenceID }),

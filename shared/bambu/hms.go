@@ -2,6 +2,7 @@ package bambu
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 
 	"github.com/tidwall/gjson"
@@ -74,25 +75,87 @@ func (h HMS) Severity() Severity {
 }
 
 var moduleNames = map[byte]string{
-	0x03: "motion controller",
-	0x05: "mainboard",
-	0x07: "AMS",
-	0x08: "toolhead",
-	0x0C: "camera AI",
-	0x12: "AMS Lite",
-	0x18: "AMS HT",
+	0x03:       "motion controller",
+	0x05:       "mainboard",
+	moduleAMS:  "AMS",
+	0x08:       "toolhead",
+	0x0C:       "camera AI",
+	moduleLite: "AMS Lite",
+	moduleHT:   "AMS HT",
 }
 
 // Module is the part of the machine that complains, "" when its number is not known.
 func (h HMS) Module() string { return moduleNames[byte(h.Attr>>24)] }
 
 // Message says a well-known code in words, "" for the others: the vendor's texts
-// are not ours to ship.
-func (h HMS) Message() string { return hmsMessages[h] }
-
-var hmsMessages = map[HMS]string{
-	{0x05000500, 0x00010007}: "The printer refused a command that was not signed. Switch on its developer mode.",
+// are not ours to ship. Link leads to them.
+func (h HMS) Message() string {
+	attr, place := h.Attr, ""
+	if family := byte(h.Attr >> 24); family == moduleAMS || family == moduleLite || family == moduleHT {
+		attr, place = h.inAMS()
+	}
+	text := hmsMessages[HMS{attr, h.Code}]
+	if text == "" || place == "" {
+		return text
+	}
+	return place + ": " + text
 }
+
+// Modules that are AMS units. Their codes are the same; the second byte counts
+// the units, FE and FF are none: the external spools.
+const (
+	moduleAMS  = 0x07
+	moduleLite = 0x12
+	moduleHT   = 0x18
+
+	noUnit = 0xFE // and above
+)
+
+// inAMS makes the attr of a unit's message the one of the first unit, and of its
+// first slot, and tells which ones they were: "AMS B slot 3".
+func (h HMS) inAMS() (attr uint32, place string) {
+	unit := h.Attr >> 16 & 0xFF
+	if unit >= noUnit {
+		return moduleAMS<<24 | 0xFF<<16 | h.Attr&0xFFFF, ""
+	}
+	place = moduleNames[byte(h.Attr>>24)]
+	if unit < 8 && byte(h.Attr>>24) != moduleLite { // there is one AMS Lite
+		place += " " + string(rune('A'+unit))
+	}
+	attr = moduleAMS<<24 | h.Attr&0xFFFF
+	switch attr >> 12 & 0xF {
+	case 1, 2, 6, 7, 8: // parts of a slot
+		place += fmt.Sprintf(" slot %d", attr>>8&0xF+1)
+		attr &^= 0x0F00
+	}
+	return attr, place
+}
+
+// Link is the vendor's page about the message, for the printer with this serial
+// number, of which it tells the page only the model.
+func (h HMS) Link(serial string) string {
+	return vendorPage("device_hms", fmt.Sprintf("%08X%08X", h.Attr, h.Code), serial)
+}
+
+// ErrorLink is the same for a print_error, "" for 0.
+func ErrorLink(code uint32, serial string) string {
+	if code == 0 {
+		return ""
+	}
+	return vendorPage("device_error", fmt.Sprintf("%08X", code), serial)
+}
+
+func vendorPage(kind, code, serial string) string {
+	m, _ := ModelOfSerial(serial)
+	query := url.Values{"e": {code}, "s": {kind}, "lang": {"en"}}
+	if m.Prefix != "" {
+		query.Set("d", m.Prefix)
+	}
+	return "https://e.bambulab.com/index.php?" + query.Encode()
+}
+
+// Unverified is the complaint of firmware that was sent an unsigned command.
+func (h HMS) Unverified() bool { return h == HMS{0x05000500, 0x00010007} }
 
 // ErrorCode is the text form of a print_error: "0300-400C", "" for 0.
 func ErrorCode(code uint32) string {
@@ -102,25 +165,23 @@ func ErrorCode(code uint32) string {
 	return fmt.Sprintf("%04X-%04X", code>>16, code&0xFFFF)
 }
 
-// ErrorMessage says a well-known print_error in words, "" for the others. Codes
-// of an AMS carry its unit in the second byte (FF: none), which is not looked at.
+// ErrorMessage says a well-known print_error in words, "" for the others.
 func ErrorMessage(code uint32) string {
-	if code>>24 == 0x07 {
-		code |= 0x00FF0000
+	module, unit, rest := code>>24, code>>16&0xFF, code&0xFFFF
+	tries := []uint32{code}
+	switch {
+	case module != moduleAMS && module != moduleLite && module != moduleHT:
+	case unit >= noUnit:
+		tries = append(tries, moduleAMS<<24|0xFF<<16|rest, moduleAMS<<24|rest)
+	default:
+		tries = append(tries, module<<24|rest, moduleAMS<<24|rest)
 	}
-	return errorMessages[code]
-}
-
-var errorMessages = map[uint32]string{
-	0x0300400C: "The print was cancelled.",
-	0x0500400E: "The print was cancelled.",
-	0x03008015: "The filament at the extruder ran out.",
-	0x05004004: "The printer is busy and cannot start another print.",
-	0x0500C010: "The storage card could not be read or written.",
-	0x0500803C: "The installed nozzle is not the one the file was sliced for.",
-	0x05008051: "The build plate is not the one the file was sliced for.",
-	0x07FF8012: "The printer could not read which AMS slots to use.",
-	0x07FF8028: "Loading or unloading filament needs a person at the printer.",
+	for _, try := range tries {
+		if text := errorMessages[try]; text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 // IsCancelEcho tells whether a print_error only repeats that someone stopped the

@@ -1,6 +1,9 @@
 package bambu
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestHMS has every message of the recordings. Their severity settles the formula:
 // it is the code's high half.
@@ -73,7 +76,7 @@ func TestErrorCode(t *testing.T) {
 		83918908:   {"0500-803C", true},
 		0x07018012: {"0701-8012", true},
 		0x07FF8028: {"07FF-8028", true},
-		0x0C008001: {"0C00-8001", false},
+		0x0C008FFF: {"0C00-8FFF", false},
 	}
 	for code, want := range tests {
 		if got := ErrorCode(code); got != want.text {
@@ -101,5 +104,87 @@ func TestStageName(t *testing.T) {
 		if got := StageName(n); got != want {
 			t.Errorf("stage %d is %q, want %q", n, got, want)
 		}
+	}
+}
+
+func TestHMSMessages(t *testing.T) {
+	for _, tt := range []struct {
+		h    HMS
+		want string // the beginning, "" none
+	}{
+		{HMS{0x03000100, 0x00010001}, "The heated bed"},
+		{HMS{0x07002000, 0x00020001}, "AMS A slot 1: the filament ran out"},
+		{HMS{0x07012300, 0x00020001}, "AMS B slot 4: the filament ran out"},
+		{HMS{0x07031100, 0x00020002}, "AMS D slot 2: the feeding motor"},
+		{HMS{0x07020100, 0x00010001}, "AMS C: the assist motor"},
+		{HMS{0x07004500, 0x00020003}, "AMS A: the cutter's handle"},
+		{HMS{0x12002100, 0x00020001}, "AMS Lite slot 2: the filament ran out"},
+		{HMS{0x12008000, 0x00020001}, "AMS Lite slot 1: the filament may be tangled"},
+		{HMS{0x18012000, 0x00020001}, "AMS HT B slot 1: the filament ran out"},
+		{HMS{0x18802000, 0x00020001}, "AMS HT slot 1: the filament ran out"},
+		{HMS{0x07FF2000, 0x00020001}, "The external spool ran out"},
+		{HMS{0x12FF2000, 0x00020001}, "The external spool ran out"},
+		{HMS{0x07002000, 0x00020099}, ""},
+		{HMS{0x99000000, 0x00020001}, ""},
+	} {
+		got := tt.h.Message()
+		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s says %q, want %q…", tt.h, got, tt.want)
+		}
+	}
+}
+
+func TestErrorMessagesOfUnits(t *testing.T) {
+	for code, want := range map[uint32]string{
+		0x07008011: "The filament ran out. Put another",
+		0x07038011: "The filament ran out. Put another",
+		0x12008011: "The filament ran out. Put another",
+		0x18058011: "The filament ran out. Put another",
+		0x07FF8011: "The external spool ran out",
+		0x07FE8011: "The external spool ran out",
+		0x12FF8011: "The external spool ran out",
+		0x07FF8013: "The old filament was not purged",
+		0x12008014: "The printer cannot tell where",
+		0x07008014: "",
+		0x03018004: "",
+	} {
+		if got := ErrorMessage(code); !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s says %q, want %q…", ErrorCode(code), got, want)
+		}
+	}
+}
+
+// The words are sentences for a person. Those under an AMS unit follow its name.
+func TestWordsAreSentences(t *testing.T) {
+	if n := len(hmsMessages) + len(errorMessages); n < 150 {
+		t.Errorf("%d codes have words", n)
+	}
+	check := func(code, text string, follows bool) {
+		first := text[:1]
+		if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") || (strings.ToLower(first) == first) != follows {
+			t.Errorf("%s: %q", code, text)
+		}
+	}
+	for h, text := range hmsMessages {
+		check(h.String(), text, h.Attr>>16 == 0x0700)
+		if h.Code>>16 < 1 || h.Code>>16 > 4 {
+			t.Errorf("%s has no severity", h)
+		}
+	}
+	for code, text := range errorMessages {
+		check(ErrorCode(code), text, false)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	h := HMS{0x07002000, 0x00020001}
+	if got := h.Link("01P00A000000001"); got != "https://e.bambulab.com/index.php?d=01P&e=0700200000020001&lang=en&s=device_hms" {
+		t.Error(got)
+	}
+	if got := ErrorLink(0x0300400C, "strange & long"); got != "https://e.bambulab.com/index.php?e=0300400C&lang=en&s=device_error" {
+		t.Error(got)
+	}
+	if ErrorLink(0, "") != "" {
+		t.Error("a link to no error")
 	}
 }

@@ -126,3 +126,14 @@ type AgentConfig struct {
 	Codes      map[int64][]byte // sealed access codes, by printer id
 	Tombstones []Tombstone
 }
+
+// Audit is one thing that somebody did and may have to answer for.
+type Audit struct {
+	ID        int64
+	At        time.Time
+	Who       string // the caller's name
+	Action    string // "gcode"
+	PrinterID int64  // 0: none
+	SiteID    int64  // 0: none
+	Data      []byte // a JSON object
+}

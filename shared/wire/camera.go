@@ -7,18 +7,20 @@ import (
 	"bambuddy/shared/farm"
 )
 
-// CapCamera: 2026-11-24, the pictures of a printer's camera, on the bulk lane:
-//
-//	GET /v1/printers/{serial}/camera/stream?fps=   → frames, each one JPEG
-//	GET /v1/printers/{serial}/camera/h264          → frames, each one access unit of
-//	    H.264 in Annex B; the first is a key frame with its parameter sets.
-//	    UNSUPPORTED where the camera sends JPEG
-//	GET /v1/printers/{serial}/camera/snapshot      → one JPEG
-//
-// A frame is a FrameHeader and its bytes. A reader that is slow misses frames,
-// never parts of one. The agent keeps one session with the camera, however many
-// streams are open, and none when there is no stream.
-const CapCamera Capability = "camera.v1"
+const (
+	// CapCamera: 2026-11-24, the pictures of a printer's camera, on the bulk lane:
+	//
+	//	GET /v1/printers/{serial}/camera/stream?fps=   → frames, each one JPEG
+	//	GET /v1/printers/{serial}/camera/h264          → frames, each one access unit of
+	//	    H.264 in Annex B; the first is a key frame with its parameter sets.
+	//	    UNSUPPORTED where the camera sends JPEG
+	//	GET /v1/printers/{serial}/camera/snapshot      → one JPEG
+	//
+	// A frame is a FrameHeader and its bytes. A reader that is slow misses frames,
+	// never parts of one. The agent keeps one session with the camera, however many
+	// streams are open, and none when there is no stream.
+	CapCamera Capability = "camera.v1"
+)
 
 // Limits of pictures.
 const (

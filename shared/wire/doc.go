@@ -17,6 +17,9 @@
 //	POST /v1/printers/{serial}/commands   Command → CommandResult
 //	GET  /v1/diagnostics                  → Diagnostics
 //
+// and, by capability, the files of a printer (CapFiles), its camera (CapCamera),
+// the printers on a LAN (CapDiscover) and a close look at one (CapProbe).
+//
 // And served by the hub, outside /api/v1 because people have no business there:
 //
 //	GET  /agent/v1/connect?lane=control|bulk   websocket; see shared/tunnel

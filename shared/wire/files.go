@@ -1,12 +1,14 @@
 package wire
 
-// CapFiles: 2026-11-24, the files on a printer:
-//
-//	GET    /v1/printers/{serial}/files?path=            → FileList (control lane)
-//	DELETE /v1/printers/{serial}/files?path=            → {} (control lane)
-//	GET    /v1/printers/{serial}/files/download?path=   → the bytes (bulk lane), with
-//	       Content-Length where the printer tells the size; Range is not served
-const CapFiles Capability = "files.v1"
+const (
+	// CapFiles: 2026-11-24, the files on a printer:
+	//
+	//	GET    /v1/printers/{serial}/files?path=            → FileList (control lane)
+	//	DELETE /v1/printers/{serial}/files?path=            → {} (control lane)
+	//	GET    /v1/printers/{serial}/files/download?path=   → the bytes (bulk lane), with
+	//	       Content-Length where the printer tells the size; Range is not served
+	CapFiles Capability = "files.v1"
+)
 
 // FileList is what lies in one folder of a printer's storage.
 type FileList struct {

@@ -16,6 +16,8 @@ const (
 	CapState Capability = "state.v1"
 	// CapRefresh: 2026-11-24, the command "refresh".
 	CapRefresh Capability = "command.refresh.v1"
+	// CapControl: 2026-11-24, the command "control", and CommandResult.Confirmed.
+	CapControl Capability = "command.control.v1"
 )
 
 // Limits of the messages. A side refuses what is larger.
@@ -107,6 +109,11 @@ type StateFrame struct {
 	SeenAgoMS  int64       `json:"seen_ago_ms"`          // since the printer's last report; -1: none in this process
 	Connection *Connection `json:"connection,omitempty"` // nil: unchanged
 	Patch      bambu.Patch `json:"patch"`
+
+	// SeenAddress is where the printer was seen while it cannot be reached at the
+	// address configured; "" otherwise. Unlike Connection it is in every frame. It
+	// is what some machine on the LAN said: a hint for a person, never proof.
+	SeenAddress string `json:"seen_address,omitempty"`
 }
 
 // StateBeat is how many seconds an idle state stream waits before it carries a
@@ -144,6 +151,9 @@ const (
 	// Refresh asks the printer for a full report. The answer comes once it is
 	// published, or is put off by the printer's own limit (Deferred).
 	Refresh CommandKind = "refresh"
+	// Control does Command.Control. The answer comes once the printer acknowledged
+	// it, or showed its effect.
+	Control CommandKind = "control"
 )
 
 // Command is one act at a printer. It lives in no queue and is never replayed:
@@ -154,6 +164,8 @@ type Command struct {
 	Fence   int64       `json:"fence"`
 	ValidMS int64       `json:"valid_ms"`
 	Kind    CommandKind `json:"kind"`
+
+	Control *bambu.Control `json:"control,omitempty"` // of the kind Control
 }
 
 // MaxValidMS bounds Command.ValidMS.
@@ -163,7 +175,15 @@ const MaxValidMS = 30_000
 type CommandResult struct {
 	ID       string `json:"id"`
 	Deferred bool   `json:"deferred,omitempty"` // accepted, will be sent when the printer's limit allows
+	// Confirmed tells how a control is known to have been taken: ByAck or ByState.
+	Confirmed string `json:"confirmed,omitempty"`
 }
+
+// How a control was confirmed.
+const (
+	ByAck   = "ack"   // the printer acknowledged it: accepted, not yet done
+	ByState = "state" // the printer did not answer, but reports the effect
+)
 
 // Diagnostics is what an agent says of itself for a person who looks for a fault.
 type Diagnostics struct {

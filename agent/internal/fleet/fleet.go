@@ -56,6 +56,7 @@ type member struct {
 	cfg     wire.PrinterConfig
 	session *printer.Session
 	stop    context.CancelFunc // nil until the session runs
+	seen    string             // address it was last seen at, "" at none yet
 }
 
 // New reads what the agent held when it ended. Sessions begin with Run. What

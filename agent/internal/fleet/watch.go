@@ -38,6 +38,7 @@ type sent struct {
 	status     bambu.Status
 	connection wire.Connection
 	fence      int64
+	seen       string
 	at         time.Time
 }
 
@@ -121,12 +122,12 @@ func (w *Watcher) frames() []wire.StateFrame {
 func (w *Watcher) frame(serial string) (wire.StateFrame, bool) {
 	now := time.Now()
 	last, known := w.sent[serial]
-	fence, snap, held := w.fleet.look(serial)
+	fence, snap, seen, held := w.fleet.look(serial)
 	if !held {
 		delete(w.sent, serial)
 		return wire.StateFrame{Serial: serial, Fence: last.fence, Removed: true, SeenAgoMS: -1}, known
 	}
-	frame := wire.StateFrame{Serial: serial, Fence: fence, SeenAgoMS: seenAgo(snap, now)}
+	frame := wire.StateFrame{Serial: serial, Fence: fence, SeenAgoMS: seenAgo(snap, now), SeenAddress: seen}
 	switch {
 	case !known || last.fence != fence: // another assignment: nothing said before counts
 		frame.Whole, frame.Patch, frame.Connection = true, snap.Status.Whole(), &snap.Connection
@@ -135,22 +136,23 @@ func (w *Watcher) frame(serial string) (wire.StateFrame, bool) {
 		if snap.Connection != last.connection {
 			frame.Connection = &snap.Connection
 		}
-		if frame.Patch.Empty() && frame.Connection == nil && now.Sub(last.at) < seenEvery {
+		if frame.Patch.Empty() && frame.Connection == nil && seen == last.seen && now.Sub(last.at) < seenEvery {
 			return frame, false
 		}
 	}
-	w.sent[serial] = sent{status: snap.Status, connection: snap.Connection, fence: fence, at: now}
+	w.sent[serial] = sent{status: snap.Status, connection: snap.Connection, fence: fence, seen: seen, at: now}
 	return frame, true
 }
 
-func (f *Fleet) look(serial string) (fence int64, snap printer.Snapshot, held bool) {
+func (f *Fleet) look(serial string) (fence int64, snap printer.Snapshot, seen string, held bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m, ok := f.members[serial]
 	if !ok {
-		return 0, snap, false
+		return 0, snap, "", false
 	}
-	return m.cfg.Fence, m.session.Snapshot(), true
+	snap = m.session.Snapshot()
+	return m.cfg.Fence, snap, m.seenElsewhere(snap), true
 }
 
 func seenAgo(s printer.Snapshot, now time.Time) int64 {

@@ -52,13 +52,19 @@ type api struct {
 	version  string
 	started  time.Time
 	commands *commandTable
+	journal  *Journal // nil: none
+	site     Site
 	log      *slog.Logger
 }
 
 func newAPI(o Options, started time.Time) *api {
+	var before []journalEntry
+	if o.Journal != nil {
+		before = o.Journal.begun()
+	}
 	return &api{
 		fleet: o.Fleet, hubID: o.Identity.HubID, agentID: o.Identity.AgentID, bootID: o.BootID,
-		version: o.Version, started: started, commands: newCommandTable(maxCommands), log: o.Log,
+		version: o.Version, started: started, commands: newCommandTable(maxCommands, before), journal: o.Journal, site: o.Site, log: o.Log,
 	}
 }
 
@@ -70,6 +76,7 @@ func (a *api) control() http.Handler {
 	mux.Handle("/v1/state", a.only(http.MethodGet, a.getState))
 	mux.Handle("/v1/printers/{serial}/commands", a.only(http.MethodPost, a.postCommand))
 	mux.Handle("/v1/diagnostics", a.only(http.MethodGet, a.getDiagnostics))
+	a.site.control(mux, a)
 	return strict(mux)
 }
 
@@ -77,6 +84,7 @@ func (a *api) control() http.Handler {
 func (a *api) bulk(rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/hello", a.only(http.MethodGet, a.getHello))
+	a.site.bulk(mux, a)
 	if rest != nil {
 		mux.Handle("/", rest)
 	}
@@ -122,7 +130,7 @@ func (a *api) hello() wire.Hello {
 	now := time.Now()
 	return wire.Hello{
 		AgentID: a.agentID, BootID: a.bootID, Version: a.version, Platform: platform(),
-		Capabilities: []wire.Capability{wire.CapState, wire.CapRefresh},
+		Capabilities: append([]wire.Capability{wire.CapState, wire.CapRefresh, wire.CapControl}, a.site.capabilities()...),
 		Generation:   generation, Revision: revision, Printers: printers,
 		Clock: wire.Clock{WallMS: now.UnixMilli(), MonoMS: now.Sub(a.started).Milliseconds(), ProcessID: a.bootID},
 	}

@@ -86,7 +86,7 @@ func TestHelloAndDiagnostics(t *testing.T) {
 	}
 	if hello.AgentID != testAgent || hello.BootID != "boot-1" || hello.Version != "1.2.3" || hello.Platform != platform() ||
 		hello.Generation != 1 || hello.Revision != 7 || len(hello.Printers) != 1 || hello.Clock.ProcessID != "boot-1" ||
-		time.Since(time.UnixMilli(hello.Clock.WallMS)).Abs() > time.Minute || len(hello.Capabilities) != 2 {
+		time.Since(time.UnixMilli(hello.Clock.WallMS)).Abs() > time.Minute || len(hello.Capabilities) != 3 {
 		t.Errorf("hello %+v", hello)
 	}
 	if d.Hello.AgentID != testAgent || len(d.Sessions) != 1 || d.Sessions[0].Reports != 5 {
@@ -290,10 +290,10 @@ func TestCommandThatComesTooLateIsNotCarriedOut(t *testing.T) {
 }
 
 func TestRememberedCommandsAreBounded(t *testing.T) {
-	table := newCommandTable(10)
-	running, _ := table.begin("running", "S1", "refresh")
+	table := newCommandTable(10, nil)
+	running, _ := table.begin(journalEntry{"running", "S1", "refresh"})
 	for i := range 100 {
-		run, known := table.begin(fmt.Sprint(i), "S1", "refresh")
+		run, known := table.begin(journalEntry{fmt.Sprint(i), "S1", "refresh"})
 		if known {
 			t.Fatalf("%d was never there", i)
 		}
@@ -302,13 +302,13 @@ func TestRememberedCommandsAreBounded(t *testing.T) {
 	if len(table.byID) != 10 || len(table.order) != 10 {
 		t.Errorf("%d ids, %d in order, want 10", len(table.byID), len(table.order))
 	}
-	if again, known := table.begin("running", "S1", "refresh"); !known || again != running {
+	if again, known := table.begin(journalEntry{"running", "S1", "refresh"}); !known || again != running {
 		t.Error("a command that runs was forgotten")
 	}
-	if _, known := table.begin("99", "S1", "refresh"); !known {
+	if _, known := table.begin(journalEntry{"99", "S1", "refresh"}); !known {
 		t.Error("the newest was forgotten")
 	}
-	if _, known := table.begin("5", "S1", "refresh"); known {
+	if _, known := table.begin(journalEntry{"5", "S1", "refresh"}); known {
 		t.Error("an old one was kept")
 	}
 }

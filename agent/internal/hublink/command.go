@@ -27,7 +27,7 @@ func (a *api) postCommand(w http.ResponseWriter, r *http.Request) error {
 	}
 	c.ValidMS = min(c.ValidMS, wire.MaxValidMS)
 	serial := r.PathValue("serial")
-	run, known := a.commands.begin(c.ID, serial, c.Kind)
+	run, known := a.commands.begin(journalEntry{c.ID, serial, c.Kind})
 	if known {
 		result, err := run.repeat(serial, c.Kind)
 		if err != nil {
@@ -44,6 +44,9 @@ func (a *api) postCommand(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) carryOut(r *http.Request, serial string, c wire.Command, received time.Time) (wire.CommandResult, error) {
+	if err := a.write(serial, c); err != nil {
+		return wire.CommandResult{}, err
+	}
 	c.ValidMS -= time.Since(received).Milliseconds() // a slow line may have eaten it up
 	if c.ValidMS <= 0 {
 		return wire.CommandResult{}, farm.Errorf(farm.Conflict, "the command came too late and was not carried out")
@@ -56,10 +59,26 @@ func (a *api) carryOut(r *http.Request, serial string, c wire.Command, received 
 	return result, err
 }
 
+// write puts a command in the journal before it acts. A refresh is not written: it
+// changes nothing. A stop and a pause are carried out even when the disk is full.
+func (a *api) write(serial string, c wire.Command) error {
+	if a.journal == nil || c.Kind == wire.Refresh {
+		return nil
+	}
+	err := a.journal.note(journalEntry{c.ID, serial, c.Kind})
+	if err == nil {
+		return nil
+	}
+	a.log.Error("a command could not be written to the journal", "printer", serial, "id", c.ID, "err", err)
+	if c.Control != nil && c.Control.Overtakes() {
+		return nil
+	}
+	return farm.Wrap(farm.Unavailable, err, "the agent cannot write to its disk, so the command was not carried out")
+}
+
 // commandRun is one command's course.
 type commandRun struct {
-	id, serial string
-	kind       wire.CommandKind
+	journalEntry
 
 	mu     sync.Mutex
 	done   bool
@@ -72,10 +91,10 @@ func (c *commandRun) repeat(serial string, kind wire.CommandKind) (wire.CommandR
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.serial != serial || c.kind != kind:
-		return wire.CommandResult{}, farm.Errorf(farm.Conflict, "the id %s was used for another command", c.id)
+	case c.Serial != serial || c.Kind != kind:
+		return wire.CommandResult{}, farm.Errorf(farm.Conflict, "the id %s was used for another command", c.ID)
 	case !c.done:
-		return wire.CommandResult{}, farm.Errorf(farm.OutcomeUnknown, "the command %s was begun before and has not ended", c.id)
+		return wire.CommandResult{}, farm.Errorf(farm.OutcomeUnknown, "the command %s was begun before and has not ended", c.ID)
 	}
 	return c.result, c.err
 }
@@ -92,8 +111,9 @@ func (c *commandRun) ended() bool {
 	return c.done
 }
 
-// commandTable remembers the commands of this process. A command's id is entered
-// before it acts, so that a repeated one never acts again.
+// commandTable remembers the commands of this process, and which ones were begun
+// by those before. A command's id is entered before it acts, so that a repeated one
+// never acts again.
 type commandTable struct {
 	mu    sync.Mutex
 	most  int
@@ -101,19 +121,25 @@ type commandTable struct {
 	order []*commandRun // oldest first
 }
 
-func newCommandTable(most int) *commandTable {
-	return &commandTable{most: most, byID: map[string]*commandRun{}}
+func newCommandTable(most int, before []journalEntry) *commandTable {
+	t := &commandTable{most: most, byID: map[string]*commandRun{}}
+	for _, e := range before {
+		if run, known := t.begin(e); !known {
+			run.finish(wire.CommandResult{}, farm.Errorf(farm.OutcomeUnknown, "the command %s was begun before the agent was restarted", e.ID))
+		}
+	}
+	return t
 }
 
 // begin enters an id, or gives the run that had it before.
-func (t *commandTable) begin(id, serial string, kind wire.CommandKind) (run *commandRun, known bool) {
+func (t *commandTable) begin(e journalEntry) (run *commandRun, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if run, known = t.byID[id]; known {
+	if run, known = t.byID[e.ID]; known {
 		return run, true
 	}
-	run = &commandRun{id: id, serial: serial, kind: kind}
-	t.byID[id] = run
+	run = &commandRun{journalEntry: e}
+	t.byID[e.ID] = run
 	t.order = append(t.order, run)
 	t.forget()
 	return run, false
@@ -127,7 +153,7 @@ func (t *commandTable) forget() {
 			i++
 			continue
 		}
-		delete(t.byID, t.order[i].id)
+		delete(t.byID, t.order[i].ID)
 		t.order = append(t.order[:i], t.order[i+1:]...)
 	}
 }

@@ -22,6 +22,8 @@ type Options struct {
 	BootID     string // random, of this process
 	Version    string
 	Fleet      Fleet
+	Journal    *Journal        // of commands; nil: ids are remembered until the process ends
+	Site       Site            // what else the agent does at its LAN
 	Bulk       http.Handler    // what the bulk lane serves beyond /v1/hello; nil: nothing
 	AllowPlain bool            // an http address of another machine
 	Dial       tunnel.DialFunc // nil: the operating system's

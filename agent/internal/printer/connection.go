@@ -39,10 +39,10 @@ type connection struct {
 	request string // topic to publish to
 	report  string // topic we listen to
 	frames  chan []byte
-	held    atomic.Int64 // bytes in frames
-	overrun atomic.Bool  // a frame was lost
-	lost    chan error   // why paho lost it; at most one
-	asks    chan chan refreshed
+	held    atomic.Int64                  // bytes in frames
+	overrun atomic.Bool                   // a frame was lost
+	lost    chan error                    // why paho lost it; at most one
+	asks    chan func()                   // for the session to do
 	gone    chan struct{}                 // closed by close
 	cut     func()                        // breaks the network connection; set once it is open
 	settled func() bool                   // the login is over: its time limit no longer cuts
@@ -68,7 +68,7 @@ func (s *Session) open(ctx context.Context) (*connection, error) {
 		report:  "device/" + s.cfg.Serial + "/report",
 		frames:  make(chan []byte, maxFrames),
 		lost:    make(chan error, 1),
-		asks:    make(chan chan refreshed),
+		asks:    make(chan func()),
 		gone:    make(chan struct{}),
 		dropped: &s.counters.dropped,
 		reports: &s.counters.reports,

@@ -41,8 +41,9 @@ type fake struct {
 	connack  byte              // sent instead of judging the login, 0: judge
 	mute     bool              // takes requests, answers and reports nothing
 	raw      func(c *fakeConn) // after SUBACK: says anything it likes
-	full     string            // answer to pushall
-	version  string            // answer to get_version, "" none
+	reply    func(c *fakeConn, r controlRequest)
+	full     string // answer to pushall
+	version  string // answer to get_version, "" none
 	requests []request
 	topics   []string // subscribed to
 	logins   int      // CONNECT packets seen
@@ -60,10 +61,11 @@ type fakeConn struct {
 }
 
 const (
-	x1Serial = "00M00A000000001"
-	p1Serial = "01P00A000000001"
-	goodCode = "12345678"
-	address  = "192.168.1.9"
+	x1Serial  = "00M00A000000001"
+	p1Serial  = "01P00A000000001"
+	h2dSerial = "09400A000000001"
+	goodCode  = "12345678"
+	address   = "192.168.1.9"
 )
 
 const fullReport = `{"print":{"command":"push_status","msg":0,"gcode_state":"IDLE","bed_temper":20.5,"nozzle_temper":21,"home_flag":0,"ams":{"ams":[]},"wifi_signal":"-40dBm"}}`
@@ -190,7 +192,7 @@ func (f *fake) login(c *fakeConn, p *packets.ConnectPacket) bool {
 func (f *fake) request(c *fakeConn, p *packets.PublishPacket) {
 	f.mu.Lock()
 	f.requests = append(f.requests, request{time.Now(), string(p.Payload)})
-	mute, full, version := f.mute, f.full, f.version
+	mute, full, version, reply := f.mute, f.full, f.version, f.reply
 	f.mu.Unlock()
 	if p.Qos > 0 {
 		ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
@@ -203,6 +205,10 @@ func (f *fake) request(c *fakeConn, p *packets.PublishPacket) {
 		c.report(f.serial, full)
 	case strings.Contains(string(p.Payload), `"get_version"`) && version != "":
 		c.report(f.serial, version)
+	default:
+		if reply != nil {
+			reply(c, readControl(f.t, p.Payload))
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"bambuddy/shared/bambu"
-	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
 
@@ -64,8 +63,8 @@ func (s *Session) hear(ctx context.Context, c *connection, alarm <-chan time.Tim
 	case payload := <-c.frames:
 		s.take(c, payload)
 		s.takeAll(c)
-	case answer := <-c.asks:
-		s.answer(c, answer)
+	case do := <-c.asks:
+		do()
 	case <-alarm:
 	case err := <-c.lost:
 		return fmt.Errorf("connection lost: %w", err)
@@ -73,21 +72,6 @@ func (s *Session) hear(ctx context.Context, c *connection, alarm <-chan time.Tim
 		return ctx.Err()
 	}
 	return nil
-}
-
-// answer deals with one Refresh.
-func (s *Session) answer(c *connection, answer chan<- refreshed) {
-	s.wantFull = true
-	now := time.Now()
-	if !s.pushall.allows(s.every(), now) {
-		answer <- refreshed{deferred: true}
-		return
-	}
-	if err := s.askFull(c, now); err != nil {
-		answer <- refreshed{err: farm.Wrap(farm.PrinterNotConnected, err, "printer %s is losing its connection", s.cfg.Serial)}
-		return
-	}
-	answer <- refreshed{}
 }
 
 // tend does what is due and tells when to look again at the latest.
@@ -203,6 +187,9 @@ func (s *Session) take(c *connection, payload []byte) {
 	}
 	now := time.Now()
 	c.stirred = true
+	for _, ack := range applied.Acks {
+		s.waiters.hand(ack)
+	}
 	switch applied.Kind {
 	case bambu.KindStatus:
 		c.lastStatus, c.probed = now, time.Time{}

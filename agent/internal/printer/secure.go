@@ -50,25 +50,36 @@ var suites = []uint16{
 	tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
 }
 
-// secure opens TLS to the printer and tells the fingerprint of its certificate.
-// Printers sign for themselves and name no host, so the usual checks cannot
-// pass; instead the certificate must be of this serial number, and the one
-// pinned. Nothing of ours is sent before that is settled.
-func (s *Session) secure(ctx context.Context, raw net.Conn) (*tls.Conn, string, error) {
-	var fingerprint string
-	conn := tls.Client(raw, &tls.Config{
-		ServerName:             s.cfg.Serial,
-		MinVersion:             tls.VersionTLS12,
-		MaxVersion:             tls.VersionTLS12, // X1 and H2 refuse to be offered more
-		CipherSuites:           suites,
-		InsecureSkipVerify:     true, // replaced by check
-		SessionTicketsDisabled: true, // every connection shows its certificate
+// TLSConfig is how to speak TLS with a printer, on any of its ports: they all
+// show the same certificate. Printers sign for themselves and name no host, so the
+// usual checks cannot pass; instead the certificate must be of this serial number,
+// and the one pinned. Nothing of ours is sent before that is settled. Callers
+// clone it to add what they need.
+func TLSConfig(cfg Config, pins Pins) *tls.Config {
+	return &tls.Config{
+		ServerName:         cfg.Serial,
+		MinVersion:         tls.VersionTLS12,
+		MaxVersion:         tls.VersionTLS12, // X1 and H2 refuse to be offered more
+		CipherSuites:       suites,
+		InsecureSkipVerify: true, // replaced by check, which also sees resumed sessions
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			var err error
-			fingerprint, err = s.check(cs)
+			_, err := check(cfg, pins, cs)
 			return err
 		},
-	})
+	}
+}
+
+// secure opens TLS to the printer and tells the fingerprint of its certificate.
+func (s *Session) secure(ctx context.Context, raw net.Conn) (*tls.Conn, string, error) {
+	var fingerprint string
+	config := TLSConfig(s.cfg, s.deps.Pins)
+	config.SessionTicketsDisabled = true // every connection shows its certificate
+	config.VerifyConnection = func(cs tls.ConnectionState) error {
+		var err error
+		fingerprint, err = check(s.cfg, s.deps.Pins, cs)
+		return err
+	}
+	conn := tls.Client(raw, config)
 	err := conn.HandshakeContext(ctx)
 	var serial *wrongSerialError
 	var changed *certificateChangedError
@@ -82,17 +93,17 @@ func (s *Session) secure(ctx context.Context, raw net.Conn) (*tls.Conn, string, 
 	}
 }
 
-func (s *Session) check(cs tls.ConnectionState) (fingerprint string, err error) {
+func check(cfg Config, pins Pins, cs tls.ConnectionState) (fingerprint string, err error) {
 	if len(cs.PeerCertificates) == 0 {
-		return "", &wrongSerialError{want: s.cfg.Serial, got: "nobody"}
+		return "", &wrongSerialError{want: cfg.Serial, got: "nobody"}
 	}
 	leaf := cs.PeerCertificates[0]
-	if cn := leaf.Subject.CommonName; !strings.EqualFold(cn, s.cfg.Serial) {
-		return "", &wrongSerialError{want: s.cfg.Serial, got: foreign(cn)}
+	if cn := leaf.Subject.CommonName; !strings.EqualFold(cn, cfg.Serial) {
+		return "", &wrongSerialError{want: cfg.Serial, got: foreign(cn)}
 	}
 	sum := sha256.Sum256(leaf.Raw)
 	fingerprint = hex.EncodeToString(sum[:])
-	if pinned, ok := s.deps.Pins.Pinned(s.cfg.Serial, s.cfg.AccessCode); ok && pinned != fingerprint {
+	if pinned, ok := pins.Pinned(cfg.Serial, cfg.AccessCode); ok && pinned != fingerprint {
 		return "", &certificateChangedError{pinned: pinned, got: fingerprint}
 	}
 	return fingerprint, nil

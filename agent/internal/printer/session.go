@@ -54,6 +54,9 @@ type Session struct {
 	before *Session // whose memory to take over, nil: none
 	done   chan struct{}
 
+	lanes   lanes
+	waiters waiters
+
 	latest   atomic.Pointer[Snapshot]
 	online   atomic.Pointer[connection] // nil while there is none to ask
 	model    atomic.Pointer[string]     // as configured
@@ -76,7 +79,7 @@ type memory struct {
 
 // New builds a session; it does nothing until Run.
 func New(cfg Config, deps Deps) *Session {
-	s := &Session{cfg: cfg, deps: deps, done: make(chan struct{})}
+	s := &Session{cfg: cfg, deps: deps, done: make(chan struct{}), lanes: lanes{newLane(), newLane()}}
 	s.log = deps.Log.With("printer", cfg.Serial)
 	s.sequence.start()
 	s.SetModel(cfg.Model)
@@ -119,25 +122,37 @@ func (s *Session) Snapshot() Snapshot {
 	return snap
 }
 
+// Model is what is known of the printer's model: its own word, else the
+// configuration, else the serial number. It is zero when nobody knows.
+func (s *Session) Model() bambu.Model {
+	return s.modelOf(s.latest.Load().Status)
+}
+
+func (s *Session) modelOf(status bambu.Status) bambu.Model {
+	if m, ok := bambu.ModelByCode(status.Machine.Model); ok {
+		return m
+	}
+	m, _ := bambu.ModelByCode(s.modelCode())
+	return m
+}
+
 // Refresh asks the printer for a full report. It returns once the question is
 // written, or with deferred true when the printer's own limit puts it off.
-// Without a connection it is a farm.PrinterNotConnected.
+// Without a connection it is a farm.PrinterNotConnected, farm.PrinterBusy when ctx
+// ended first.
 func (s *Session) Refresh(ctx context.Context) (deferred bool, err error) {
-	c := s.online.Load()
-	if c == nil {
-		return false, s.away()
-	}
-	answer := make(chan refreshed, 1)
-	select {
-	case c.asks <- answer:
-	case <-c.gone:
-		return false, s.away()
-	case <-ctx.Done():
-		return false, fmt.Errorf("refresh %s: %w", s.cfg.Serial, ctx.Err())
-	}
-	// The session answers all it has taken, also when its connection ends.
-	r := <-answer
-	return r.deferred, r.err
+	err = s.ask(ctx, func(c *connection) error {
+		s.wantFull = true
+		now := time.Now()
+		if deferred = !s.pushall.allows(s.every(), now); deferred {
+			return nil
+		}
+		if err := s.askFull(c, now); err != nil {
+			return farm.Wrap(farm.PrinterNotConnected, err, "printer %s is losing its connection", s.cfg.Serial)
+		}
+		return nil
+	})
+	return deferred, err
 }
 
 // away says why there is nobody to ask.
@@ -147,11 +162,6 @@ func (s *Session) away() error {
 		detail = "the connection was just lost"
 	}
 	return farm.Errorf(farm.PrinterNotConnected, "printer %s is not connected: %s", s.cfg.Serial, detail)
-}
-
-type refreshed struct {
-	deferred bool
-	err      error
 }
 
 // Run keeps the session until ctx ends; then everything it started is gone.

@@ -364,7 +364,7 @@ func TestRefreshGivesUpWithItsCaller(t *testing.T) {
 		r.until(wire.Online, 5*time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		c := &connection{asks: make(chan chan refreshed), gone: make(chan struct{})} // nobody listens
+		c := &connection{asks: make(chan func()), gone: make(chan struct{})} // nobody listens
 		lone := New(r.config(), r.deps())
 		lone.online.Store(c)
 		if _, err := lone.Refresh(ctx); err == nil {

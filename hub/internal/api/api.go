@@ -33,6 +33,8 @@ type Registry interface {
 	AddPrinter(ctx context.Context, n registry.NewPrinter) (farm.Printer, error)
 	ChangePrinter(ctx context.Context, id int64, c registry.PrinterChange) (farm.Printer, error)
 	RemovePrinter(ctx context.Context, id int64, force bool) error
+	// CheckPrinter brings what tells a printer apart into form, as AddPrinter does.
+	CheckPrinter(p farm.Printer, code *farm.Secret) (farm.Printer, error)
 
 	Sites(ctx context.Context) ([]farm.Site, error)
 	Site(ctx context.Context, id int64) (farm.Site, error)
@@ -62,6 +64,10 @@ type Fleet interface {
 type Links interface {
 	// Command carries a command to an agent and gives its answer.
 	Command(ctx context.Context, agentID int64, serial string, c wire.Command) (wire.CommandResult, error)
+	// Call makes one call of the agent API that needs a capability.
+	Call(ctx context.Context, agentID int64, need wire.Capability, method, path string, in, out any) error
+	// Bulk gives the way to an agent's files.
+	Bulk(agentID int64) (http.RoundTripper, error)
 	// Status tells how an agent is connected; false: never to this process. It
 	// does not wait.
 	Status(agentID int64) (links.Status, bool)
@@ -88,7 +94,9 @@ type Deps struct {
 	Registry Registry
 	Fleet    Fleet
 	Links    Links
+	Cameras  Cameras
 	Events   Events
+	Audit    Audit
 	Auth     *auth.Auth
 	Health   Health
 	// Ending is closed when the hub begins to stop: it ends the event streams,
@@ -108,7 +116,9 @@ type server struct {
 	registry    Registry
 	fleet       Fleet
 	links       Links
+	cameras     Cameras
 	events      Events
+	audit       Audit
 	auth        *auth.Auth
 	ending      <-chan struct{}
 	publicURL   string
@@ -134,7 +144,7 @@ func New(d Deps) (http.Handler, error) {
 func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
-		registry: d.Registry, fleet: d.Fleet, links: d.Links, events: d.Events, auth: d.Auth,
+		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}},
 	}
@@ -156,10 +166,15 @@ func build(d Deps) (chi.Router, *server, error) {
 func (s *server) routes() {
 	s.printerRoutes()
 	s.statusRoutes()
+	s.controlRoutes()
+	s.cameraRoutes()
+	s.fileRoutes()
+	s.probeRoutes()
 	s.siteRoutes()
 	s.agentRoutes()
 	s.enrolmentRoutes()
 	s.eventRoutes()
 	s.keyRoutes()
+	s.auditRoutes()
 	s.systemRoutes()
 }

@@ -29,6 +29,9 @@ func document(version string) huma.Config {
 	cfg.Servers = []*huma.Server{{URL: base}}
 	cfg.Tags = []*huma.Tag{
 		{Name: "Printers", Description: "Registered printers and what they are doing."},
+		{Name: "Printer Control", Description: "What makes a printer act. Each command is sent once: 409 says that the printer refused, 504 that nobody knows."},
+		{Name: "Camera", Description: "What a printer's camera sees."},
+		{Name: "Printer Files", Description: "What lies on a printer's card or stick."},
 		{Name: "Sites", Description: "Places with printers."},
 		{Name: "Agents", Description: "The programs beside the printers, and how they join."},
 		{Name: "Events", Description: "Everything that happens, as it happens."},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"path"
 	"regexp"
@@ -49,7 +50,7 @@ type CurrentPrint struct {
 
 // Warning is something that does not fit together.
 type Warning struct {
-	Code    string `json:"code" enum:"MODEL_MISMATCH,NO_AGENT"`
+	Code    string `json:"code" enum:"MODEL_MISMATCH,NO_AGENT,ADDRESS_CHANGED"`
 	Message string `json:"message"`
 }
 
@@ -251,14 +252,17 @@ func printerOf(v fleet.View) Printer {
 		Model: orNull(m.name), ModelCode: orNull(m.code), Status: v.State, CurrentPrint: currentPrint(v),
 		SiteID: p.SiteID, AgentID: orNull(p.AgentID), Location: orNull(p.Location), Tags: list(p.Tags),
 		MQTTPort: p.MQTTPort, FTPSPort: p.FTPSPort, CameraPort: orNull(p.CameraPort),
-		AgentConnected: v.AgentConnected, Connected: v.Connected, LastSeen: someTime(v.LastSeen), Warnings: warningsOf(p, m),
+		AgentConnected: v.AgentConnected, Connected: v.Connected, LastSeen: someTime(v.LastSeen), Warnings: warningsOf(v, m),
 		CreatedAt: instant{p.CreatedAt}, UpdatedAt: instant{p.UpdatedAt},
 	}
 }
 
-func warningsOf(p farm.Printer, m model) []Warning {
+func warningsOf(v fleet.View, m model) []Warning {
 	out := list(m.warnings)
-	if p.AgentID == 0 {
+	if v.SeenAddress != "" {
+		out = append(out, Warning{Code: "ADDRESS_CHANGED", Message: fmt.Sprintf("It cannot be reached at %s, but a printer with its serial number was seen at %s.", v.Printer.Address, v.SeenAddress)})
+	}
+	if v.Printer.AgentID == 0 {
 		out = append(out, Warning{Code: "NO_AGENT", Message: "No agent holds this printer. The first one to be enrolled at its site will; or choose one."})
 	}
 	return out

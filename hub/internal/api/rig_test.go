@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"bambuddy/hub/internal/auth"
+	"bambuddy/hub/internal/camera"
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/registry"
@@ -35,6 +36,7 @@ type rig struct {
 	registry *memRegistry
 	links    *memLinks
 	events   *memEvents
+	audit    *memAudit
 	ending   chan struct{}
 	dbErr    error
 	log      *strings.Builder
@@ -60,8 +62,9 @@ func newRig(t testing.TB, change ...func(*Deps)) *rig {
 	r.registry = newMemRegistry(r.fleet)
 	r.links = &memLinks{status: map[int64]links.Status{}}
 	r.auth = auth.New(auth.Options{Store: r.keys, Log: log})
+	r.audit = &memAudit{}
 	deps := Deps{
-		Registry: r.registry, Fleet: r.fleet, Links: r.links, Events: r.events, Auth: r.auth,
+		Registry: r.registry, Fleet: r.fleet, Links: r.links, Cameras: camera.New(r.links, log), Events: r.events, Audit: r.audit, Auth: r.auth,
 		Health: Health{Database: func(context.Context) error { return r.dbErr }},
 		Ending: r.ending, Version: "test", Log: log,
 	}
@@ -301,6 +304,11 @@ func (m *memRegistry) ChangePrinter(_ context.Context, id int64, c registry.Prin
 	return p, nil
 }
 
+func (m *memRegistry) CheckPrinter(p farm.Printer, _ *farm.Secret) (farm.Printer, error) {
+	p.Serial = strings.ToUpper(p.Serial)
+	return p, m.err
+}
+
 func (m *memRegistry) RemovePrinter(_ context.Context, id int64, force bool) error {
 	if !force && m.fleet.InPrint(id) {
 		return farm.Errorf(farm.Conflict, "printer %d is printing: force=true", id)
@@ -397,6 +405,8 @@ type memLinks struct {
 	commands []wire.Command
 	deferred bool
 	err      error
+	agent    http.Handler // what answers Call and Bulk
+	asked    []string     // by both, in order
 }
 
 func (l *memLinks) Status(id int64) (links.Status, bool) {
@@ -406,7 +416,7 @@ func (l *memLinks) Status(id int64) (links.Status, bool) {
 
 func (l *memLinks) Command(_ context.Context, _ int64, _ string, c wire.Command) (wire.CommandResult, error) {
 	l.commands = append(l.commands, c)
-	return wire.CommandResult{ID: c.ID, Deferred: l.deferred}, l.err
+	return wire.CommandResult{ID: c.ID, Deferred: l.deferred, Confirmed: wire.ByAck}, l.err
 }
 
 // memEvents is the event table in memory.

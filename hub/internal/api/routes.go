@@ -49,7 +49,7 @@ func (rt route) check() error {
 	switch {
 	case rt.method == http.MethodGet:
 		want = auth.ReadClass
-	case rt.needs == farm.Control:
+	case rt.needs == farm.Control, strings.HasSuffix(rt.path, "/gcode"):
 		want = auth.ControlClass
 	}
 	switch {

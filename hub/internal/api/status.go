@@ -201,15 +201,25 @@ func (s *server) refreshStatus(ctx context.Context, in *ByID) (*body[RefreshRequ
 // reachable tells why a command has no way to a printer. A silent one has: to ask
 // it is the way to make it speak.
 func reachable(v fleet.View) error {
-	switch c := connectionOf(v); c.State {
-	case noAgent:
-		return farm.Errorf(farm.AgentOffline, "printer %q has no agent yet", v.Printer.Name)
-	case agentOffline:
-		return farm.Errorf(farm.AgentOffline, "the agent of printer %q is not connected", v.Printer.Name)
-	case string(wire.Online), string(wire.Silent):
+	if err := hasAgent(v); err != nil {
+		return err
+	}
+	switch v.Connection.State {
+	case wire.Online, wire.Silent:
 		return nil
 	}
 	return farm.Errorf(farm.PrinterNotConnected, "printer %q is not connected", v.Printer.Name)
+}
+
+// hasAgent tells why nobody can ask a printer anything: there is no agent.
+func hasAgent(v fleet.View) error {
+	switch {
+	case v.Printer.AgentID == 0:
+		return farm.Errorf(farm.AgentOffline, "printer %q has no agent yet", v.Printer.Name)
+	case !v.AgentConnected:
+		return farm.Errorf(farm.AgentOffline, "the agent of printer %q is not connected", v.Printer.Name)
+	}
+	return nil
 }
 
 func connectionOf(v fleet.View) Connection {

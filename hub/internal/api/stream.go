@@ -20,7 +20,6 @@ import (
 const (
 	beatEvery = 15 * time.Second
 	writeTime = 10 * time.Second // of one write; a client that takes longer is cut off
-	trustFor  = 50 * time.Second // how long a key holds that cannot be checked
 )
 
 // stream is one open connection of /events. Three goroutines write to it, one
@@ -41,9 +40,6 @@ func newStream(s *server, caller auth.Principal, w http.ResponseWriter) *stream 
 	return &stream{server: s, caller: caller, shown: map[int64]*rendition{}, w: w, rc: http.NewResponseController(w)}
 }
 
-// errEnding ends a stream without fault of anybody.
-var errEnding = errors.New("the hub is stopping")
-
 // run serves the stream until the client, its key or the hub ends.
 func (st *stream) run(ctx context.Context, from start, agents []Agent) {
 	watch := st.server.fleet.Watch()
@@ -51,7 +47,8 @@ func (st *stream) run(ctx context.Context, from start, agents []Agent) {
 	defer func() { _ = st.rc.SetWriteDeadline(time.Time{}) }() // the connection may serve more requests
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return st.guard(ctx) })
+	g.Go(func() error { return st.server.whileTrusted(ctx, st.caller) })
+	g.Go(func() error { return st.beat(ctx) })
 	g.Go(func() error {
 		if err := st.begin(ctx, watch, from, agents); err != nil {
 			return err
@@ -157,38 +154,18 @@ func (st *stream) mayHear(e farm.Event) bool {
 	return e.SiteID == 0 || st.server.seesSite(st.caller, e.SiteID)
 }
 
-// guard beats, and ends the stream with its key or with the hub. It looks at the
-// key again at every beat, when any key changes, and when this one is to end.
-func (st *stream) guard(ctx context.Context) error {
+// beat shows that the connection lives.
+func (st *stream) beat(ctx context.Context) error {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
-	ends := make(<-chan time.Time)
-	if until := st.caller.Until(); !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		ends = timer.C
-	}
-	trusted := time.Now()
 	for {
-		changed := st.server.auth.Changed()
-		err := st.server.auth.Recheck(ctx, st.caller)
-		switch {
-		case err == nil:
-			trusted = time.Now()
-		case farm.Is(err, farm.Unauthorized), time.Since(trusted) > trustFor:
-			return err
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-st.server.ending:
-			return errEnding
 		case <-beat.C:
 			if err := st.write([]byte(": beat\n\n")); err != nil {
 				return err
 			}
-		case <-changed:
-		case <-ends:
 		}
 	}
 }

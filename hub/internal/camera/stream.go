@@ -56,7 +56,7 @@ func newStream(r *Relay, key streamKey) *stream {
 
 // join adds a viewer, who begins with what is there.
 func (s *stream) join(fps int) *Viewer {
-	v := &Viewer{stream: s, wake: make(chan struct{}, 1)}
+	v := &Viewer{stream: s, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	if fps > 0 {
 		v.every = time.Second / time.Duration(fps)
 	}
@@ -248,6 +248,9 @@ func (r *Relay) open(ctx context.Context, src Source, what string, query url.Val
 	var e wire.Error
 	if json.NewDecoder(io.LimitReader(resp.Body, wire.MaxMessage)).Decode(&e) != nil || e.Code == "" {
 		return nil, farm.Errorf(farm.Unavailable, "the agent answered %d", resp.StatusCode)
+	}
+	if e.Code == farm.NotFound { // the printer exists, or nobody would ask
+		return nil, farm.Errorf(farm.PrinterNotConnected, "the agent does not hold this printer yet, or is too old to show its camera")
 	}
 	return nil, farm.Errorf(e.Code, "%s", e.Detail)
 }

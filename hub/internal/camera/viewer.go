@@ -18,6 +18,7 @@ type Viewer struct {
 	every  time.Duration // between two pictures, 0: all there are
 	last   time.Time     // when one was given; Next's alone
 	wake   chan struct{}
+	ended  chan struct{} // closed with err
 
 	mu      sync.Mutex
 	queue   []Frame
@@ -57,6 +58,8 @@ func (v *Viewer) pace(ctx context.Context) error {
 	defer due.Stop()
 	select {
 	case <-due.C:
+		return nil
+	case <-v.ended:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -102,6 +105,7 @@ func (v *Viewer) fail(err error) {
 	v.mu.Lock()
 	v.err = err
 	v.mu.Unlock()
+	close(v.ended)
 	v.nudge()
 }
 

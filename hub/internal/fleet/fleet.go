@@ -142,10 +142,16 @@ func (f *Fleet) Put(p farm.Printer) {
 		f.bySerial[p.Serial] = e
 	}
 	old := e.view.Printer
-	if old.AgentID != p.AgentID || old.Fence != p.Fence || old.Address != p.Address {
+	moved := old.AgentID != p.AgentID || old.Fence != p.Fence || old.Address != p.Address
+	if moved {
 		e.fresh, e.warned = false, false // what the former session said no longer holds
 	}
-	f.change(e, func(v *View) { v.Printer = p })
+	f.change(e, func(v *View) {
+		v.Printer = p
+		if moved {
+			v.SeenAddress = ""
+		}
+	})
 }
 
 // Remove forgets a printer.
@@ -190,6 +196,7 @@ func (f *Fleet) Apply(agentID int64, frame wire.StateFrame) {
 	}
 	e.fresh = frame.SeenAgoMS >= 0 // else all there is was remembered
 	f.change(e, func(v *View) {
+		v.SeenAddress = frame.SeenAddress
 		if frame.Connection != nil {
 			v.Connection = *frame.Connection
 		}

@@ -28,6 +28,7 @@ type View struct {
 	Connection     wire.Connection // how the agent stands with the printer, as last told
 	Connected      bool            // Status is live: agent up, session online, a report seen
 	Known          bool            // Status holds something, live or remembered
+	SeenAddress    string          // where it was seen while it cannot be reached at its address; "": nowhere else
 	LastSeen       time.Time       // of the printer's last report; zero: never
 	Status         bambu.Status
 	State          string // one of the words above

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -191,6 +192,23 @@ func (l *Links) Command(ctx context.Context, agentID int64, serial string, c wir
 		c.ID = newID()
 	}
 	return s.command(ctx, serial, c)
+}
+
+// Call makes one call of the agent API that an agent serves since it names a
+// capability, with a JSON body (in; nil: none) and a JSON answer (out; nil:
+// ignored). Errors are those of Command.
+func (l *Links) Call(ctx context.Context, agentID int64, need wire.Capability, method, path string, in, out any) error {
+	s := l.session(agentID)
+	if s == nil {
+		return farm.Errorf(farm.AgentOffline, "the agent is not connected")
+	}
+	if !slices.Contains(s.progress().hello.Capabilities, need) {
+		return farm.Errorf(farm.Unsupported, "this agent cannot do that yet (%s): update it", need)
+	}
+	if err := s.control.Call(ctx, method, path, in, out); err != nil {
+		return fmt.Errorf("%s %s of agent %d: %w", method, path, agentID, notHeld(err))
+	}
+	return nil
 }
 
 // Bulk gives the way to an agent's files and cameras: each request takes one of

@@ -263,8 +263,11 @@ func (s *session) note(ctx context.Context) {
 
 // capabilityOf is what an agent must have named before it is sent such a command.
 func capabilityOf(kind wire.CommandKind) wire.Capability {
-	if kind == wire.Refresh {
+	switch kind {
+	case wire.Refresh:
 		return wire.CapRefresh
+	case wire.Control:
+		return wire.CapControl
 	}
 	return ""
 }
@@ -275,11 +278,17 @@ func (s *session) command(ctx context.Context, serial string, c wire.Command) (w
 		return result, farm.Errorf(farm.Unsupported, "this agent does not know the command %q yet: update it", c.Kind)
 	}
 	err := s.control.Call(ctx, http.MethodPost, "/v1/printers/"+url.PathEscape(serial)+"/commands", c, &result)
-	if farm.Is(err, farm.NotFound) { // the printer exists, or nobody would ask: its config is still on the way
-		err = farm.Wrap(farm.PrinterNotConnected, err, "the agent does not hold this printer yet")
-	}
 	if err != nil {
-		return wire.CommandResult{}, fmt.Errorf("command %s of printer %s: %w", c.Kind, serial, err)
+		return wire.CommandResult{}, fmt.Errorf("command %s of printer %s: %w", c.Kind, serial, notHeld(err))
 	}
 	return result, nil
+}
+
+// notHeld reads an agent's NOT_FOUND: the printer exists, or nobody would ask, so
+// its config is still on the way.
+func notHeld(err error) error {
+	if farm.Is(err, farm.NotFound) {
+		return farm.Wrap(farm.PrinterNotConnected, err, "the agent does not hold this printer yet")
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -40,8 +41,6 @@ func (r *Registry) Printers(ctx context.Context) ([]farm.Printer, error) {
 
 // AddPrinter registers a printer, which may be off or out of reach just now.
 func (r *Registry) AddPrinter(ctx context.Context, n NewPrinter) (farm.Printer, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	p := farm.Printer{
 		Name: n.Name, Serial: n.Serial, Address: n.Address, ModelGiven: n.Model, Location: n.Location, Tags: n.Tags,
 		MQTTPort: or(n.MQTTPort, farm.DefaultMQTTPort), FTPSPort: or(n.FTPSPort, farm.DefaultFTPSPort), CameraPort: n.CameraPort,
@@ -52,7 +51,13 @@ func (r *Registry) AddPrinter(ctx context.Context, n NewPrinter) (farm.Printer, 
 	if err := checkCode(n.AccessCode); err != nil {
 		return p, err
 	}
-	if err := r.place(ctx, &p, n.SiteID, n.AgentID); err != nil {
+	var seenBy []int64
+	if n.SiteID == nil && n.AgentID == nil && r.seen != nil {
+		seenBy = r.seen(ctx, p.Serial, p.Address)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.place(ctx, &p, n.SiteID, n.AgentID, seenBy...); err != nil {
 		return p, err
 	}
 	p, err := r.store.CreatePrinter(ctx, p, r.sealer.Seal(codePlace(p.Serial), n.AccessCode))
@@ -61,6 +66,20 @@ func (r *Registry) AddPrinter(ctx context.Context, n NewPrinter) (farm.Printer, 
 	}
 	r.live.Put(p)
 	return p, nil
+}
+
+// CheckPrinter brings what tells a printer apart into form, as AddPrinter does, and
+// says what is wrong with it. It needs no name and no code, and saves nothing.
+func (r *Registry) CheckPrinter(p farm.Printer, code *farm.Secret) (farm.Printer, error) {
+	p.Name = cmp.Or(p.Name, "printer")
+	p.MQTTPort, p.FTPSPort = or(p.MQTTPort, farm.DefaultMQTTPort), or(p.FTPSPort, farm.DefaultFTPSPort)
+	if err := checkPrinter(&p); err != nil {
+		return p, err
+	}
+	if code == nil {
+		return p, nil
+	}
+	return p, checkCode(*code)
 }
 
 // ChangePrinter changes a printer. Another address or code makes its agent
@@ -178,10 +197,10 @@ func (r *Registry) RemovePrinter(ctx context.Context, id int64, force bool) erro
 }
 
 // place decides which agent of which site holds a printer: the one named; else
-// the only one there is; else the only one of the site (the default site when
-// none is named). A hub or a named site without agents takes a printer too: the
+// the only one there is; else the only one that has seen it; else the only one of
+// the site (the default site when none is named). A hub or a named site without agents takes a printer too: the
 // first agent to be enrolled there adopts it.
-func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *int64) error {
+func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *int64, seenBy ...int64) error {
 	agents, err := r.store.Agents(ctx)
 	if err != nil {
 		return err
@@ -205,8 +224,12 @@ func (r *Registry) place(ctx context.Context, p *farm.Printer, siteID, agentID *
 		}
 		p.SiteID = *siteID
 	}
-	if siteID == nil && len(agents) == 1 {
-		p.AgentID, p.SiteID = agents[0].ID, agents[0].SiteID
+	likely := agents
+	if len(agents) > 1 {
+		likely = slices.DeleteFunc(slices.Clone(agents), func(a farm.Agent) bool { return !slices.Contains(seenBy, a.ID) })
+	}
+	if siteID == nil && len(likely) == 1 {
+		p.AgentID, p.SiteID = likely[0].ID, likely[0].SiteID
 		return nil
 	}
 	here := slices.DeleteFunc(slices.Clone(agents), func(a farm.Agent) bool { return a.SiteID != p.SiteID })

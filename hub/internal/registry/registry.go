@@ -41,7 +41,10 @@ type Options struct {
 	Store  Store
 	Sealer Sealer
 	Live   Live
-	Log    *slog.Logger
+	// Seen asks which agents have seen a printer on their network, by its serial
+	// number or its address. It may take a moment. nil: nobody knows.
+	Seen func(ctx context.Context, serial, address string) []int64
+	Log  *slog.Logger
 }
 
 // Registry is what people configure. Its methods may be called concurrently.
@@ -52,12 +55,13 @@ type Registry struct {
 	store  Store
 	sealer Sealer
 	live   Live
+	seen   func(ctx context.Context, serial, address string) []int64
 	log    *slog.Logger
 }
 
 // New makes a Registry.
 func New(o Options) *Registry {
-	return &Registry{store: o.Store, sealer: o.Sealer, live: o.Live, log: o.Log}
+	return &Registry{store: o.Store, sealer: o.Sealer, live: o.Live, seen: o.Seen, log: o.Log}
 }
 
 // Sites gives all sites by id.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"log/slog"
 	"strings"
@@ -336,5 +337,34 @@ func TestAgentsAndEnrolments(t *testing.T) {
 	}
 	if err := r.RemoveAgent(t.Context(), a.ID); err != nil || r.live.printers[p.ID].AgentID != 0 || len(r.live.agents) != 0 {
 		t.Errorf("removed: %v, picture %+v", err, r.live)
+	}
+}
+
+// Of several agents, the one that has seen the printer holds it.
+func TestTheAgentThatHasSeenThePrinter(t *testing.T) {
+	r := newRig(t)
+	wien := r.site("Wien")
+	home, away := r.agent(farm.DefaultSiteID), r.agent(wien.ID)
+	var asked []string
+	seen := []int64{away.ID}
+	r.seen = func(_ context.Context, serial, address string) []int64 {
+		asked = append(asked, serial+" "+address)
+		return seen
+	}
+	if p := r.add(example("S01")); p.AgentID != away.ID || p.SiteID != wien.ID {
+		t.Errorf("seen by one: %+v", p)
+	}
+	seen = []int64{home.ID, away.ID} // two networks with the same addresses
+	if p := r.add(example("S02")); p.AgentID != home.ID {
+		t.Errorf("seen by both: %+v", p)
+	}
+	n := example("S03")
+	n.SiteID = to(farm.DefaultSiteID)
+	seen = []int64{away.ID}
+	if p := r.add(n); p.AgentID != home.ID {
+		t.Errorf("a site was named: %+v", p)
+	}
+	if len(asked) != 2 || asked[0] != "S01 192.168.1.101" {
+		t.Errorf("asked %q", asked)
 	}
 }

@@ -130,7 +130,7 @@ func TestAnUpgradeKnowsWhichAgentsWereOnline(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for _, back := range []string{`ALTER TABLE agents DROP COLUMN online`, `DELETE FROM goose_db_version WHERE version_id >= 2`} {
+			for _, back := range []string{`DROP TABLE audit`, `ALTER TABLE agents DROP COLUMN online`, `DELETE FROM goose_db_version WHERE version_id >= 2`} {
 				if _, err := db.write.ExecContext(ctx, back); err != nil {
 					t.Fatal(err)
 				}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+
+	"bambuddy/shared/farm"
+	"bambuddy/shared/wire"
+)
+
+// Call asks the handler, as an agent would be asked.
+func (l *memLinks) Call(ctx context.Context, _ int64, _ wire.Capability, method, path string, in, out any) error {
+	resp, err := l.RoundTrip(l.request(ctx, method, path, in))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return agentError(resp)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+func (l *memLinks) request(ctx context.Context, method, path string, in any) *http.Request {
+	b, _ := json.Marshal(in) // tests' own values
+	return httptest.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(b))
+}
+
+func (l *memLinks) Bulk(int64) (http.RoundTripper, error) { return l, l.err }
+
+// RoundTrip gives what the handler writes as it writes it.
+func (l *memLinks) RoundTrip(req *http.Request) (*http.Response, error) {
+	l.asked = append(l.asked, req.Method+" "+req.URL.RequestURI())
+	if l.err != nil {
+		return nil, l.err
+	}
+	from, to := io.Pipe()
+	w := &pipeAnswer{header: http.Header{}, to: to, begun: make(chan struct{})}
+	go func() {
+		l.agent.ServeHTTP(w, req)
+		w.WriteHeader(http.StatusOK)
+		_ = to.Close()
+	}()
+	<-w.begun
+	return &http.Response{StatusCode: w.status, Header: w.header, Body: from}, nil
+}
+
+// pipeAnswer is an answer that is read while it is written.
+type pipeAnswer struct {
+	header http.Header
+	to     *io.PipeWriter
+	status int
+	begun  chan struct{}
+}
+
+func (w *pipeAnswer) Header() http.Header { return w.header }
+
+func (w *pipeAnswer) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+		close(w.begun)
+	}
+}
+
+func (w *pipeAnswer) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.to.Write(b)
+}
+
+// memAudit is the audit in memory.
+type memAudit struct {
+	rows []farm.Audit
+	err  error
+}
+
+func (m *memAudit) AppendAudit(_ context.Context, a farm.Audit) error {
+	if m.err == nil {
+		a.ID = int64(len(m.rows) + 1)
+		m.rows = append(m.rows, a)
+	}
+	return m.err
+}
+
+func (m *memAudit) AuditBefore(_ context.Context, before int64, limit int) (out []farm.Audit, err error) {
+	for _, a := range slices.Backward(m.rows) {
+		if (before == 0 || a.ID < before) && len(out) < limit {
+			out = append(out, a)
+		}
+	}
+	return out, m.err
+}
