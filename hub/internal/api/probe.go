@@ -101,6 +101,7 @@ const (
 	probeTime    = 45 * time.Second
 	discoverTime = 58 * time.Second
 	listenFirst  = 6 // seconds
+	clockSlack   = 30 * time.Second
 )
 
 type discoverInput struct {
@@ -197,7 +198,15 @@ func (s *server) hubChecks(v fleet.View) []wire.Check {
 		return []wire.Check{agent}
 	}
 	checks := []wire.Check{agent}
-	if st, _ := s.links.Status(v.Printer.AgentID); st.Config.Problem != "" {
+	st, _ := s.links.Status(v.Printer.AgentID)
+	if ahead := st.ClockAhead; ahead.Abs() > clockSlack {
+		checks = append(checks, wire.Check{
+			ID: "agent_clock", Title: "Agent's clock", Result: wire.Warn,
+			Detail: fmt.Sprintf("The clock of the agent's machine differs from the hub's by %s.", ahead.Abs().Round(time.Second)),
+			Mend:   "Let both machines set their clocks over the network (NTP).",
+		})
+	}
+	if st.Config.Problem != "" {
 		checks = append(checks, wire.Check{
 			ID: "agent_config", Title: "Agent configuration", Result: wire.Warn, Detail: st.Config.Problem,
 			Mend: "The agent works with an older configuration. Look at its log; if the hub was restored from a backup, this ends by itself.",

@@ -241,7 +241,7 @@ func connectionOf(v fleet.View) Connection {
 func statusOf(v fleet.View) Status {
 	st := v.Status
 	out := Status{
-		State: v.State, HMSStatus: st.Faults.Level(), HMSErrors: hmsErrors(st.Faults), PrintError: printError(st.Faults),
+		State: v.State, HMSStatus: st.Faults.Level(), HMSErrors: hmsErrors(st.Faults, v.Printer.Serial), PrintError: printError(st.Faults, v.Printer.Serial),
 		GcodeState: orNull(st.Job.GcodeState), File: orNull(fileName(st.Job)), SpeedLevel: st.Job.SpeedLevel.Ptr(),
 		Temperatures: temperaturesOf(st.Temps), Fans: fansOf(st.Fans), Lights: lightsOf(st.Lights),
 		AMS: amsOf(st.Filament.Units), ExternalSpools: spoolsOf(st.Filament.External), ActiveSlots: activeOf(st.Filament.Active),

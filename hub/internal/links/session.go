@@ -56,6 +56,7 @@ type ending struct {
 type progress struct {
 	hello        wire.Hello // AgentID is "" until it has introduced itself
 	rtt, bulkRTT time.Duration
+	clockAhead   time.Duration
 	config       ConfigStatus
 	tried        int64 // revision of the last push, whatever became of it; 0: none
 	stateAt      time.Time
@@ -129,6 +130,7 @@ func (s *session) greet(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.is.hello, s.is.rtt = h, took
+	s.is.clockAhead = time.UnixMilli(h.Clock.WallMS).Sub(time.Now().Add(-took / 2))
 	s.mu.Unlock()
 	return nil
 }

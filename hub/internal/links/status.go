@@ -19,6 +19,8 @@ type Status struct {
 	Duplicate     bool // a second process with its identity is being turned away
 
 	RTT, BulkRTT time.Duration // of a hello on each lane, 0: not measured
+	// ClockAhead is how much the agent's clock is ahead of ours, give or take RTT.
+	ClockAhead time.Duration
 	Config       ConfigStatus
 	StateAt      time.Time // of the last line of its state stream
 	BadLines     int64     // of that stream, in this session
@@ -67,6 +69,7 @@ func (a *agent) status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Connected, st.Since, st.Remote, st.Session = true, s.since, s.remote, s.id
+	st.ClockAhead = s.is.clockAhead
 	st.Hello, st.RTT, st.Config = s.is.hello, s.is.rtt, s.is.config
 	st.StateAt, st.BadLines = s.is.stateAt, s.is.badLines
 	st.Control = s.control.Traffic()
