@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime/debug"
 	"strconv"
@@ -47,10 +48,12 @@ func main() {
 
 // commands is the command line.
 type commands struct {
-	Enroll  enrollCommand  `cmd:"" help:"Enroll this agent with a hub, by a token made there."`
-	Run     runCommand     `cmd:"" help:"Run the agent."`
-	Status  statusCommand  `cmd:"" help:"Tell how the running agent stands."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Enroll   enrollCommand   `cmd:"" help:"Enroll this agent with a hub, by a token made there."`
+	Run      runCommand      `cmd:"" help:"Run the agent."`
+	Status   statusCommand   `cmd:"" help:"Tell how the running agent stands."`
+	Discover discoverCommand `cmd:"" help:"Look for printers on this machine's networks."`
+	Doctor   doctorCommand   `cmd:"" help:"Find out what is wrong with the agent or its printers, and how to mend it."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 // common are the settings of every command that needs a data directory. An empty
@@ -123,7 +126,8 @@ func (c runCommand) Run(e environment) error {
 		return err
 	}
 	log := logging.New(e.stderr, settings.LogLevel, settings.LogFormat)
-	err = app.Run(e.ctx, app.Options{DataDir: settings.DataDir, AllowPlain: settings.AllowPlain, Log: log})
+	ffmpeg, _ := exec.LookPath("ffmpeg") // without it the agent says what is missing
+	err = app.Run(e.ctx, app.Options{DataDir: settings.DataDir, FFmpeg: ffmpeg, AllowPlain: settings.AllowPlain, Log: log})
 	if errors.Is(err, dirlock.ErrHeld) {
 		return &config.Error{Setting: "--data", Problem: "another agent is running on " + settings.DataDir}
 	}

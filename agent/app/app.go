@@ -31,11 +31,15 @@ type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 
 // Options are what an agent needs from outside. Tests give their own dialers.
 type Options struct {
-	DataDir    string   // made if it is missing
-	Dial       DialFunc // to printers; nil: the operating system's
-	HubDial    DialFunc // to the hub; nil: the operating system's, through a proxy where the environment names one
-	AllowPlain bool     // speak to a hub on another machine without encryption
-	Log        *slog.Logger
+	DataDir string   // made if it is missing
+	Dial    DialFunc // to printers; nil: the operating system's
+	HubDial DialFunc // to the hub; nil: the operating system's, through a proxy where the environment names one
+	// Announcements opens the socket on which printers announce themselves; nil:
+	// UDP port 2021 of this machine.
+	Announcements func(ctx context.Context) (net.PacketConn, error)
+	FFmpeg        string // path of the program, "" without it: RTSPS cameras then give no pictures
+	AllowPlain    bool   // speak to a hub on another machine without encryption
+	Log           *slog.Logger
 }
 
 // Run runs one agent until ctx ends; it is gone within 10 s then. It fails at
@@ -60,13 +64,19 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	journal, err := hublink.OpenJournal(o.DataDir, o.Log.With("part", "link"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close()) }()
+	lan := newSite(o, printers)
 	link := hublink.New(hublink.Options{
-		Identity: identity, BootID: rand.Text(), Version: buildinfo.Version(), Fleet: linked{printers},
+		Identity: identity, BootID: rand.Text(), Version: buildinfo.Version(), Fleet: linked{printers}, Site: lan.link(), Journal: journal,
 		AllowPlain: o.AllowPlain, Dial: o.HubDial, Proxy: o.proxy(), Log: o.Log.With("part", "link"),
 	})
 	reporter := newReporter(o.DataDir, identity.HubURL, link, printers, o.Log)
 	o.Log.Info("agent", "version", buildinfo.Version(), "data", o.DataDir, "identity", identity)
-	return runAll(ctx, printers.Run, link.Run, reporter.Run)
+	return runAll(ctx, printers.Run, lan.cameras.Run, lan.discover.Run, link.Run, reporter.Run)
 }
 
 func (o Options) dial() DialFunc {

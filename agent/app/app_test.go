@@ -110,7 +110,8 @@ func (a *agent) end(t *testing.T) {
 func options(network *memnet.Network, dir string) Options {
 	return Options{
 		DataDir: dir, Dial: network.Dialer("agent"), HubDial: network.Dialer("agent"), AllowPlain: true,
-		Log: slog.New(slog.DiscardHandler),
+		Announcements: func(context.Context) (net.PacketConn, error) { return nil, errors.New("there are none in memory") },
+		Log:           slog.New(slog.DiscardHandler),
 	}
 }
 

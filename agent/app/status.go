@@ -12,9 +12,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"bambuddy/agent/internal/diagnose"
 	"bambuddy/agent/internal/fleet"
 	"bambuddy/agent/internal/hublink"
+	"bambuddy/agent/internal/printer"
 	"bambuddy/shared/atomicfile"
+	"bambuddy/shared/bambu"
 	"bambuddy/shared/buildinfo"
 	"bambuddy/shared/dirlock"
 	"bambuddy/shared/wire"
@@ -51,6 +54,42 @@ type PrinterStatus struct {
 	State  wire.ConnState `json:"state"`
 	Detail string         `json:"detail,omitempty"`
 	Since  time.Time      `json:"since"`
+	Facts  *PrinterFacts  `json:"facts,omitempty"` // nil: it has told nothing yet
+}
+
+// PrinterFacts are what a printer said of itself and what seldom changes, for
+// `doctor`, which opens no session of its own beside a running agent.
+type PrinterFacts struct {
+	Firmware        string          `json:"firmware"`
+	UpdateAvailable string          `json:"update_available,omitempty"`
+	DeveloperMode   bambu.Opt[bool] `json:"developer_mode"`
+	SignedCommands  bambu.Opt[bool] `json:"signed_commands"`
+	Storage         bambu.Opt[bool] `json:"storage"`
+	Wired           bool            `json:"wired"`
+}
+
+// factsOf are the facts of a session, nil before the printer told its firmware.
+func factsOf(s printer.Snapshot) *PrinterFacts {
+	m := s.Status.Machine
+	if m.Firmware == "" {
+		return nil
+	}
+	return &PrinterFacts{
+		Firmware: m.Firmware, UpdateAvailable: m.UpdateAvailable,
+		DeveloperMode: m.DeveloperMode, SignedCommands: m.SignedCommands, Storage: m.Storage, Wired: m.Wired,
+	}
+}
+
+// session is what a running agent tells of a session, as a diagnosis wants it.
+func (p PrinterStatus) session() *diagnose.Session {
+	s := &diagnose.Session{Partial: true, Connection: wire.Connection{State: p.State, Detail: p.Detail, SinceMS: p.Since.UnixMilli()}}
+	if f := p.Facts; f != nil {
+		s.Status.Machine = bambu.Machine{
+			Firmware: f.Firmware, UpdateAvailable: f.UpdateAvailable,
+			DeveloperMode: f.DeveloperMode, SignedCommands: f.SignedCommands, Storage: f.Storage, Wired: f.Wired,
+		}
+	}
+	return s
 }
 
 // ErrNotRunning is what ReadStatus gives without a running agent.
@@ -142,9 +181,13 @@ func (r *reporter) status() Status {
 		Printers: []PrinterStatus{},
 	}
 	for _, d := range r.fleet.Diagnostics() {
-		s.Printers = append(s.Printers, PrinterStatus{
+		p := PrinterStatus{
 			Serial: d.Serial, State: d.Connection.State, Detail: d.Connection.Detail, Since: second(time.UnixMilli(d.Connection.SinceMS)),
-		})
+		}
+		if snapshot, err := r.fleet.Snapshot(d.Serial); err == nil { // else it was just taken away
+			p.Facts = factsOf(snapshot)
+		}
+		s.Printers = append(s.Printers, p)
 	}
 	return s
 }

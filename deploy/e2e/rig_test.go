@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -209,10 +211,15 @@ func (r *rig) enrol(site int) {
 func (r *rig) agent(site int, dir string) *process {
 	return &process{t: r.t, name: fmt.Sprintf("agent %d", site), run: func(ctx context.Context) error {
 		return agentapp.Run(ctx, agentapp.Options{
-			DataDir: dir, AllowPlain: true, Dial: r.network.Dialer(lan(site)), HubDial: r.network.Dialer(wan(site)),
+			DataDir: dir, AllowPlain: true, Dial: r.network.Dialer(lan(site)), HubDial: r.network.Dialer(wan(site)), Announcements: nobodyAnnounces,
 			Log: r.log.logger(fmt.Sprintf("agent%d", site)),
 		})
 	}}
+}
+
+// nobodyAnnounces is a LAN without broadcasts: memnet has none.
+func nobodyAnnounces(context.Context) (net.PacketConn, error) {
+	return nil, errors.New("there are no announcements in memory")
 }
 
 func (r *rig) register(e simprinter.InventoryEntry, agentID int) {

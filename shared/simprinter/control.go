@@ -1,8 +1,6 @@
 package simprinter
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,22 +81,27 @@ func controlPrint(p *Printer, r *http.Request) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errBody, err)
 		}
-		sum := sha256.Sum256(b)
-		j.SHA256 = hex.EncodeToString(sum[:])
+		j.data = b
 	}
 	return p.Start(j)
 }
 
 func controlFault(p *Printer, r *http.Request) error {
 	var in struct {
-		Kind    string  `json:"kind"`
-		Seconds float64 `json:"seconds"`
+		Kind    string   `json:"kind"`
+		Seconds float64  `json:"seconds"`
+		Value   *float64 `json:"value"` // of faults that have one
 	}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
 	if in.Seconds > longest.Seconds() {
 		return fmt.Errorf("%w: seconds are up to %.0f", errBody, longest.Seconds())
+	}
+	if in.Value != nil {
+		if err := p.FaultValue(in.Kind, *in.Value); err != nil {
+			return fmt.Errorf("%w: %w", errBody, err)
+		}
 	}
 	err := p.Fault(in.Kind, time.Duration(max(-1, in.Seconds)*float64(time.Second)))
 	if _, known := faultKinds[in.Kind]; err != nil && !known {

@@ -4,6 +4,7 @@
 // and a ledger of every print that physically happened. Nothing shipped imports it.
 //
 // The parts: machine is the printer's body, stepped by time and free of I/O, feed its
-// filament; tree and keys render it as a report in the shape of its model; broker carries reports and
-// requests; Printer joins the three; Farm holds many.
+// filament, change and drying what its AMS does without a print; tree and keys render it as a
+// report in the shape of its model; broker carries reports and requests; the files named
+// …_commands answer them; Printer joins all that; Farm holds many.
 package simprinter

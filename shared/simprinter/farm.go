@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ type Options struct {
 	Speed      float64                                 // of prints, times real time; 0: 1
 	RealLimits bool                                    // few sessions, a full report once in five minutes on P1 and A1
 	Log        *slog.Logger                            // nil: silent
+
+	SSDP     string                      // where the printers announce themselves, as 255.255.255.255:2021; "": they do not
+	Announce func(datagram []byte) error // takes the announcements instead of a socket, whatever SSDP says
 }
 
 // Farm is many simulated printers in one process. Its methods may be called at
@@ -33,6 +37,8 @@ type Farm struct {
 	ready      chan struct{}
 	done       chan struct{}
 	sides      sync.WaitGroup
+	ssdp       string
+	announces  func([]byte) error // nil: none
 
 	mu     sync.Mutex
 	issuer *authority
@@ -43,7 +49,7 @@ type Farm struct {
 func NewFarm(specs []Spec, o Options) (*Farm, error) {
 	f := &Farm{
 		listen: o.Listen, speed: o.Speed, realLimits: o.RealLimits, log: o.Log,
-		ready: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan struct{}), done: make(chan struct{}), ssdp: o.SSDP, announces: o.Announce,
 	}
 	if f.listen == nil {
 		f.listen = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
@@ -70,6 +76,14 @@ func (f *Farm) Run(ctx context.Context) (err error) {
 	if f.issuer, err = newAuthority(); err != nil {
 		return err
 	}
+	if f.announces == nil && f.ssdp != "" {
+		a, err := newAnnouncer(f.ssdp)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = a.conn.Close() }()
+		f.announces = a.send
+	}
 	var opened []*Printer
 	for _, p := range f.printers {
 		if err := p.open(); err != nil {
@@ -84,6 +98,9 @@ func (f *Farm) Run(ctx context.Context) (err error) {
 	var all sync.WaitGroup
 	for _, p := range f.printers {
 		all.Go(func() { p.run(ctx) })
+	}
+	if f.announces != nil {
+		all.Go(func() { f.announce(ctx, f.announces) })
 	}
 	all.Wait()
 	f.mu.Lock()
@@ -186,8 +203,32 @@ func (f *Farm) Inventory() []InventoryEntry {
 	return out
 }
 
+// Spread moves printers that stand at one IPv4 address to addresses of their own,
+// counted from there, and gives all of them the ports of the first, as real ones
+// have the same ports.
+func Spread(specs []Spec) error {
+	if len(specs) == 0 {
+		return nil
+	}
+	first := specs[0]
+	at, err := netip.ParseAddr(first.Address)
+	if err != nil || !at.Is4() {
+		return fmt.Errorf("%q is no IPv4 address to count from", first.Address)
+	}
+	for i := range specs {
+		if !at.IsValid() {
+			return fmt.Errorf("there are not %d addresses from %s", len(specs), first.Address)
+		}
+		s := &specs[i]
+		s.Address, s.MQTTPort, s.FTPSPort, s.CameraPort = at.String(), first.MQTTPort, first.FTPSPort, first.CameraPort
+		at = at.Next()
+	}
+	return nil
+}
+
 // Specs makes n printers of the models in turn (nil: all that are sold) at one
-// address, on consecutive ports from basePort, or free ones from 0.
+// address. Their MQTT ports count from basePort, those of their file servers from
+// basePort+n and of their cameras from basePort+2n; all are free ones when it is 0.
 func Specs(n int, models []string, address string, basePort int) ([]Spec, error) {
 	if len(models) == 0 {
 		for _, m := range bambu.Models() {
@@ -204,12 +245,13 @@ func Specs(n int, models []string, address string, basePort int) ([]Spec, error)
 		}
 		s := Spec{
 			Serial: fmt.Sprintf("%s00A%09d", m.Prefix, i+1), Name: fmt.Sprintf("%s %d", m.Name, i+1), Model: m.Code,
-			AccessCode: fmt.Sprintf("%08d", 10000000+i*7919%89999999), Address: address, FTPSPort: 990, CameraPort: m.Camera.Port(),
+			AccessCode: fmt.Sprintf("%08d", 10000000+i*7919%89999999), Address: address,
 		}
 		if basePort > 0 {
-			if s.MQTTPort = basePort + i; s.MQTTPort > 65535 {
-				return nil, fmt.Errorf("port %d + %d printers goes beyond 65535", basePort, n)
+			if basePort+3*n-1 > 65535 {
+				return nil, fmt.Errorf("port %d + 3 × %d printers goes beyond 65535", basePort, n)
 			}
+			s.MQTTPort, s.FTPSPort, s.CameraPort = basePort+i, basePort+n+i, basePort+2*n+i
 		}
 		out = append(out, s)
 	}

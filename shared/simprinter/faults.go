@@ -1,11 +1,8 @@
 package simprinter
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +34,21 @@ const (
 	finishDwell    = "finish_dwell"    // a start is accepted, the old state stays for three minutes
 	ghostReplay    = "ghost_replay"    // it prints the file that was left on its card again, by itself
 	swapSpool      = "swap_spool"      // another spool, which only a full report shows
+	reboot         = "reboot"          // off for a while: as power_cut, but clients notice
+
+	verificationSilent = "verification_silent" // signed commands only; others are not even answered
+	plateCheck         = "plate_check"         // prints pause for the wrong plate, until told to ignore it
+	nozzleMismatch     = "nozzle_mismatch"     // likewise for the wrong nozzle
+	feedError          = "feed_error"          // filament does not come out of the AMS
+	spoolOut           = "spool_out"           // the spool of the first slot is taken away
+	spoolUnknown       = "spool_unknown"       // the first slot holds a spool nobody described
+	amsUnplugged       = "ams_unplugged"       // the AMS is gone
+	doorOpen           = "door_open"           // on machines that notice
+	warning            = "hms_warning"         // a message that stops nothing
+	updateOffered      = "update_offered"      // new firmware is there to be installed
+	startCancels       = "start_cancels"       // a start cancels the print that runs
+	lateAck            = "late_ack"            // answers come after 15 s
+	ackNoID            = "ack_no_id"           // answers without the request's id
 )
 
 // fault is what happens at the beginning and at the end of one.
@@ -46,25 +58,23 @@ type fault struct {
 	once  bool                 // it is done when it has begun
 }
 
-var faultKinds = map[string]fault{
-	powerCut: {begin: just(cutPower), end: func(p *Printer) { // it knows none of its connections any more
-		p.sent = p.body.tree(p.id)
-		p.gate.drop()
-		p.gate.freeze(false)
-	}},
+var faultKinds = joined(map[string]fault{
+	powerCut: {begin: just(cutPower), end: powerBack},
+	reboot: {begin: just(func(p *Printer) {
+		p.doors.drop()
+		cutPower(p)
+	}), end: powerBack},
 	networkLoss: {
-		begin: just(func(p *Printer) { p.gate.freeze(true) }),
-		end:   func(p *Printer) { p.gate.freeze(false) },
+		begin: just(func(p *Printer) { p.doors.freeze(true) }),
+		end:   func(p *Printer) { p.doors.freeze(false) },
 	},
 	wrongCode: {
-		begin: just(func(p *Printer) { p.code = "not-" + p.spec.AccessCode; p.gate.drop() }),
+		begin: just(func(p *Printer) { p.code = "not-" + p.spec.AccessCode; p.doors.drop() }),
 		end:   func(p *Printer) { p.code = p.spec.AccessCode },
 	},
-	certChange: {begin: changeCert, once: true},
-	verification: {
-		begin: just(func(p *Printer) { p.body.secured = true }),
-		end:   func(p *Printer) { p.body.secured, p.body.hms = false, nil },
-	},
+	certChange:         {begin: changeCert, once: true},
+	verification:       {begin: just(secure), end: unsecure},
+	verificationSilent: {begin: just(secure), end: unsecure},
 	printError: {
 		begin: just(func(p *Printer) {
 			p.body.pause(5)
@@ -73,15 +83,48 @@ var faultKinds = map[string]fault{
 		end: func(p *Printer) { p.body.printError, p.body.hms = 0, nil },
 	},
 	runout: {
-		begin: just(func(p *Printer) {
-			p.body.pause(6)
-			p.body.printError, p.body.filament = errRunout, false
-		}),
-		end: func(p *Printer) { p.body.printError, p.body.filament = 0, true },
+		begin: just(func(p *Printer) { p.body.ranOut() }),
+		end: func(p *Printer) {
+			if p.body.refill(); p.body.printError == errRunout {
+				p.body.printError, p.body.filament = 0, true
+			}
+		},
 	},
 	cardMissing: {
 		begin: just(func(p *Printer) { p.body.card = false }),
 		end:   func(p *Printer) { p.body.card = true },
+	},
+	plateCheck:     checks(errPlate),
+	nozzleMismatch: checks(errMismatch),
+	feedError: {
+		begin: just(func(p *Printer) { p.body.jammed = true }),
+		end:   func(p *Printer) { p.body.jammed = false },
+	},
+	spoolOut: {
+		begin: just(func(p *Printer) { p.body.takeSpool(tray{}) }),
+		end:   func(p *Printer) { p.body.putSpoolBack() },
+	},
+	spoolUnknown: {
+		begin: just(func(p *Printer) { p.body.takeSpool(tray{unknown: true, Remain: -1, Profile: -1}) }),
+		end:   func(p *Printer) { p.body.putSpoolBack() },
+	},
+	amsUnplugged: {
+		begin: just(func(p *Printer) { p.body.unplugged = true }),
+		end:   func(p *Printer) { p.body.unplugged = false },
+	},
+	doorOpen: {
+		begin: just(func(p *Printer) { p.body.openDoor() }),
+		end:   func(p *Printer) { p.body.door = false },
+	},
+	warning: {
+		begin: just(func(p *Printer) { p.body.hms = append(p.body.hms, hmsWarning) }),
+		end: func(p *Printer) {
+			p.body.hms = slices.DeleteFunc(slices.Clone(p.body.hms), func(h bambu.HMS) bool { return h == hmsWarning })
+		},
+	},
+	updateOffered: {
+		begin: just(func(p *Printer) { p.body.update.offered = nextFirmware }),
+		end:   func(p *Printer) { p.body.update = update{} },
 	},
 	swapSpool:   {begin: just(swap), once: true},
 	ghostReplay: {begin: ghost, once: true},
@@ -89,6 +132,16 @@ var faultKinds = map[string]fault{
 	// Those below are asked for where they matter, see has.
 	reconnectStorm: {}, silent: {}, stalledPublish: {}, garbage: {}, nonUTF8: {}, oversized: {}, hostile: {},
 	pubackLoss: {}, startIgnored: {}, ackLost: {}, slowParse: {}, finishDwell: {},
+	startCancels: {}, lateAck: {}, ackNoID: {},
+}, cameraFaults(), ftpsFaults())
+
+// joined are the faults of all parts of a printer.
+func joined(parts ...map[string]fault) map[string]fault {
+	all := map[string]fault{}
+	for _, part := range parts {
+		maps.Copy(all, part)
+	}
+	return all
 }
 
 // just is a beginning that cannot fail.
@@ -97,6 +150,37 @@ func just(do func(*Printer)) func(*Printer) error {
 		do(p)
 		return nil
 	}
+}
+
+// hmsWarning is a message that stops nothing: the mainboard's, of the kind "info".
+var hmsWarning = bambu.HMS{Attr: 0x05000200, Code: 0x00040006}
+
+// nextFirmware is the version of update_offered.
+const nextFirmware = "01.09.99.00"
+
+// checks is a fault that makes each print pause with a code, see machine.checked.
+func checks(code uint32) fault {
+	return fault{
+		begin: just(func(p *Printer) { p.body.check = code }),
+		end:   func(p *Printer) { p.body.check = 0 },
+	}
+}
+
+func secure(p *Printer) { p.body.secured = true }
+
+func unsecure(p *Printer) { p.body.secured, p.body.hms = false, nil }
+
+// off tells whether it has no power, or starts anew.
+func (p *Printer) off() bool { return p.has(powerCut) || p.has(reboot) }
+
+// powerBack is the end of that: it knows none of its connections any more.
+func powerBack(p *Printer) {
+	if p.off() { // there is another reason
+		return
+	}
+	p.sent = p.body.tree(p.id)
+	p.doors.drop()
+	p.doors.freeze(false)
 }
 
 // ghost starts the file on the card again, as a new job.
@@ -117,7 +201,8 @@ func cutPower(p *Printer) {
 		p.farm.end(p.entry, "failed")
 		p.entry = -1
 	}
-	p.gate.freeze(true)
+	p.late = nil
+	p.doors.freeze(true)
 }
 
 func changeCert(p *Printer) error {
@@ -126,21 +211,20 @@ func changeCert(p *Printer) error {
 		return err
 	}
 	p.cert = c
-	p.gate.drop()
+	p.doors.drop()
 	return nil
 }
 
 func swap(p *Printer) {
 	p.body.trays = slices.Clone(p.body.trays)
-	p.body.trays[0] = tray{"ABS", "ABS", "D32941FF", "GFB00", 64, "8A000000000000FF"}
+	p.body.trays[0] = tray{Type: "ABS", Name: "ABS", Color: "D32941FF", Preset: "GFB00", Remain: 64, Chip: "8A000000000000FF", Min: 240, Max: 270, Profile: -1}
 }
 
 // Fault makes a printer misbehave for a while; 0 is until Fault is called for it
 // again with a negative duration. cert_change, swap_spool and ghost_replay are done
 // at once. An unknown kind is an error that lists the known.
 func (p *Printer) Fault(kind string, d time.Duration) error {
-	f, ok := faultKinds[kind]
-	if !ok {
+	if _, ok := faultKinds[kind]; !ok {
 		return fmt.Errorf("there is no fault %q; there are %s", kind, strings.Join(slices.Sorted(maps.Keys(faultKinds)), ", "))
 	}
 	p.mu.Lock()
@@ -152,6 +236,12 @@ func (p *Printer) Fault(kind string, d time.Duration) error {
 		p.recover(kind)
 		return nil
 	}
+	return p.strike(kind, d)
+}
+
+// strike begins a known fault. The caller holds the lock.
+func (p *Printer) strike(kind string, d time.Duration) error {
+	f := faultKinds[kind]
 	p.log.Info("fault", "kind", kind, "for", d)
 	until := time.Time{}
 	if d > 0 {
@@ -204,125 +294,11 @@ func (p *Printer) expire(now time.Time) {
 // misbehave does what a fault does each second.
 func (p *Printer) misbehave() {
 	if p.has(reconnectStorm) {
-		p.gate.drop()
+		p.doors.drop()
 	}
 	for kind, frame := range map[string]func() []byte{garbage: junk, nonUTF8: brokenText, oversized: huge, hostile: nasty} {
 		if p.has(kind) {
 			p.mqtt.publish(p.topic, frame())
 		}
 	}
-}
-
-func junk() []byte { return []byte("\x00\xff{\"print\":{\"mc_percent\":") }
-
-func brokenText() []byte {
-	return []byte("{\"print\":{\"command\":\"push_status\",\"msg\":1,\"subtask_name\":\"W\xfcrfel\"}}")
-}
-
-func huge() []byte {
-	return append(append([]byte(`{"print":{"command":"push_status","subtask_name":"`), bytes.Repeat([]byte("x"), 2<<20)...), `"}}`...)
-}
-
-func nasty() []byte {
-	deep := strings.Repeat("[", 20000) + strings.Repeat("]", 20000)
-	return []byte(`{"print":{"command":"push_status","msg":1,"mc_percent":"many","layer_num":1e400,"nozzle_temper":{},"ams":[],"hms":{"attr":null},"stg":` + deep + `}}`)
-}
-
-// Replay publishes recorded frames instead of the printer's own, at their pace
-// times the farm's speed. It takes one line {"t":seconds,"report":…} a frame, or
-// a JSON object with report, frames or events.
-func (p *Printer) Replay(capture []byte) error {
-	frames, err := readCapture(capture)
-	if err != nil {
-		return err
-	}
-	return p.play(frames)
-}
-
-func (p *Printer) play(frames []frame) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.playing || p.mqtt == nil {
-		return fmt.Errorf("printer %s cannot play a capture: it plays one already, or does not run", p.spec.Serial)
-	}
-	p.playing = p.farm.side(func(done <-chan struct{}) {
-		defer func() {
-			p.mu.Lock()
-			p.playing, p.sent = false, nil
-			p.mu.Unlock()
-		}()
-		at := 0.0
-		for _, f := range frames {
-			wait := time.NewTimer(time.Duration((f.T - at) / p.farm.speed * float64(time.Second)))
-			select {
-			case <-done:
-				wait.Stop()
-				return
-			case <-wait.C:
-			}
-			at = f.T
-			p.mqtt.publish(p.topic, f.Report)
-		}
-	})
-	if !p.playing {
-		return fmt.Errorf("printer %s runs no more", p.spec.Serial)
-	}
-	return nil
-}
-
-// frame is one recorded report.
-type frame struct {
-	T      float64         `json:"t"`
-	Report json.RawMessage `json:"report"`
-}
-
-func readCapture(b []byte) ([]frame, error) {
-	var one struct {
-		Report json.RawMessage   `json:"report"`
-		Frames []json.RawMessage `json:"frames"`
-		Events []struct {
-			MS      float64         `json:"ms"`
-			Section string          `json:"section"`
-			Payload json.RawMessage `json:"payload"`
-		} `json:"events"`
-	}
-	var out []frame
-	if json.Unmarshal(b, &one) == nil && !bytes.Contains(bytes.TrimSpace(b), []byte("\n{\"t\"")) {
-		if one.Report != nil {
-			out = append(out, frame{0, one.Report})
-		}
-		for i, f := range one.Frames {
-			out = append(out, frame{float64(2 * i), f})
-		}
-		for _, e := range one.Events {
-			report, err := json.Marshal(map[string]json.RawMessage{e.Section: e.Payload})
-			if err != nil {
-				return nil, fmt.Errorf("read the capture: %w", err)
-			}
-			out = append(out, frame{e.MS / 1000, report})
-		}
-	} else {
-		for line := range bytes.Lines(b) {
-			var f frame
-			if len(bytes.TrimSpace(line)) == 0 {
-				continue
-			}
-			if err := json.Unmarshal(line, &f); err != nil {
-				return nil, fmt.Errorf("read the capture: %w", err)
-			}
-			out = append(out, f)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("the capture holds no reports")
-	}
-	for i, f := range out {
-		if len(f.Report) == 0 || f.Report[0] != '{' {
-			return nil, fmt.Errorf("frame %d of the capture has no report", i+1)
-		}
-		if math.Abs(f.T) > longest.Seconds() {
-			return nil, fmt.Errorf("frame %d of the capture has the time %g", i+1, f.T)
-		}
-	}
-	return out, nil
 }

@@ -1,12 +1,16 @@
 package simprinter
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
+	"time"
 )
 
-// gate is a listener whose connections can be frozen, as when a cable is pulled,
-// or dropped, as when a printer starts anew.
+// gate is a printer's way to the network: a listener, and others beside it, whose
+// connections can be frozen, as when a cable is pulled, or dropped, as when a
+// printer starts anew.
 type gate struct {
 	net.Listener
 	mu     sync.Mutex
@@ -14,18 +18,53 @@ type gate struct {
 	frozen bool
 	closed bool
 	conns  map[*gatedConn]struct{}
+	held   []net.Conn // closed while nothing gets through: their peers must not see it
+	others map[*sideGate]struct{}
 }
 
 func newGate(l net.Listener) *gate {
-	g := &gate{Listener: l, conns: map[*gatedConn]struct{}{}}
+	g := &gate{Listener: l, conns: map[*gatedConn]struct{}{}, others: map[*sideGate]struct{}{}}
 	g.moved = sync.NewCond(&g.mu)
 	return g
 }
 
 // Accept waits for a connection that may come in.
-func (g *gate) Accept() (net.Conn, error) {
+func (g *gate) Accept() (net.Conn, error) { return g.accept(g.Listener) }
+
+// sideGate is another listener at the same gate.
+type sideGate struct {
+	net.Listener
+	gate *gate
+}
+
+// beside makes another listener's connections go through the gate, which closes
+// the listener when it closes itself.
+func (g *gate) beside(l net.Listener) net.Listener {
+	s := &sideGate{l, g}
+	g.mu.Lock()
+	g.others[s] = struct{}{}
+	closed := g.closed
+	g.mu.Unlock()
+	if closed {
+		_ = s.Close()
+	}
+	return s
+}
+
+// Accept waits for a connection that may come in.
+func (s *sideGate) Accept() (net.Conn, error) { return s.gate.accept(s.Listener) }
+
+// Close ends this listener alone.
+func (s *sideGate) Close() error {
+	s.gate.mu.Lock()
+	delete(s.gate.others, s)
+	s.gate.mu.Unlock()
+	return s.Listener.Close()
+}
+
+func (g *gate) accept(l net.Listener) (net.Conn, error) {
 	for {
-		c, err := g.Listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			return nil, err
 		}
@@ -42,12 +81,17 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the listener and lets everybody go who waits at the gate.
+// Close ends the listeners and lets everybody go who waits at the gate.
 func (g *gate) Close() error {
 	g.mu.Lock()
 	g.closed, g.frozen = true, false
 	g.moved.Broadcast()
+	others := slices.Collect(maps.Keys(g.others))
 	g.mu.Unlock()
+	g.release()
+	for _, l := range others {
+		_ = l.Close() // its server sees it end
+	}
 	return g.Listener.Close()
 }
 
@@ -55,8 +99,23 @@ func (g *gate) Close() error {
 func (g *gate) freeze(on bool) {
 	g.mu.Lock()
 	g.frozen = on && !g.closed
+	frozen := g.frozen
 	g.moved.Broadcast()
 	g.mu.Unlock()
+	if !frozen {
+		g.release()
+	}
+}
+
+// release closes what was closed in silence.
+func (g *gate) release() {
+	g.mu.Lock()
+	held := g.held
+	g.held = nil
+	g.mu.Unlock()
+	for _, c := range held {
+		_ = c.Close()
+	}
 }
 
 // drop breaks every connection.
@@ -68,8 +127,9 @@ func (g *gate) drop() {
 	}
 	g.mu.Unlock()
 	for _, c := range conns {
-		_ = c.Close()
+		_ = c.part(true)
 	}
+	g.release()
 }
 
 // pass waits while the gate is frozen and tells whether the connection still stands.
@@ -105,10 +165,25 @@ func (c *gatedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-func (c *gatedConn) Close() error {
-	c.gate.mu.Lock()
-	delete(c.gate.conns, c)
-	c.gate.moved.Broadcast()
-	c.gate.mu.Unlock()
+// Close ends the connection; while nothing gets through, only on this side.
+func (c *gatedConn) Close() error { return c.part(false) }
+
+func (c *gatedConn) part(loud bool) error {
+	g := c.gate
+	g.mu.Lock()
+	_, open := g.conns[c]
+	delete(g.conns, c)
+	silent := open && g.frozen && !loud
+	if silent {
+		g.held = append(g.held, c.Conn)
+	}
+	g.moved.Broadcast()
+	g.mu.Unlock()
+	switch {
+	case silent:
+		return c.SetDeadline(time.Unix(1, 0)) // wakes who reads or writes
+	case !open && !loud:
+		return nil // already, if not to be seen by the peer
+	}
 	return c.Conn.Close()
 }

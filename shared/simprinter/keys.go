@@ -38,7 +38,7 @@ func (v *machine) coreKeys(t obj) {
 		t["lan_task_id"] = "0"
 	}
 	if strings.HasPrefix(v.model.Code, "X1") || v.model.Code == "H2D" { // both forms at once
-		t["vt_tray"] = external("254")
+		t["vt_tray"] = v.external(v.model.Nozzles-1, "254")
 	}
 }
 

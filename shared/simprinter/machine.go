@@ -25,7 +25,12 @@ const (
 	errBusy      = 0x05004004
 	errNozzle    = 0x0300800B
 	errCard      = 0x0500C010
+	errPlate     = 0x05008051
+	errMismatch  = 0x0500803C
 )
+
+// lampOff is the mode of a lamp that is off.
+const lampOff = "off"
 
 // ambient is the room, in °C.
 const ambient = 22.0
@@ -35,6 +40,13 @@ const (
 	prepareTime  = 4 * time.Second
 	downloadTime = 3 * time.Second
 	cloudPrepare = 8 * time.Second
+)
+
+// How long it looks before it complains, and how long it takes to change to the
+// twin of an empty spool.
+const (
+	lookTime   = 3 * time.Second
+	reloadTime = 40 * time.Second
 )
 
 // When the error of a cancelled print shows, and how long on the A and P series.
@@ -62,7 +74,11 @@ type machine struct {
 	partFan      int // percent
 	auxFan       int
 	chamberFan   int
-	light        bool
+	auxFan2      int
+	light        string // of the chamber
+	homed        bool
+	skipped      []int // objects of the print
+	airduct      int   // mode
 	wifi         int
 	stage        int // stg_cur
 	stages       []int
@@ -73,16 +89,35 @@ type machine struct {
 	amsVersion   int
 	filament     bool // at the extruder's sensor
 	trays        []tray
-	seen         []tray // trays as last reported; differs after a silent swap
+	seen         []tray  // trays as last reported; differs after a silent swap
+	outside      [2]tray // external spools: right or only, left
+	spent        int     // slot whose spool ran out, -1: none
+	spentTray    tray
+	away         *tray // what was in the first slot, see takeSpool
+	reading      int   // slot whose chip is read, -1: none
+	jammed       bool
+	switching    bool   // between nozzles
+	door         bool   // open
+	unplugged    bool   // the AMS
+	check        uint32 // error that the next look at the plate gives, 0: all is well
 	secured      bool   // signed commands only
 	card         bool
+	set          settings
+	errand       *errand
+	change       *change
+	dry          dryer
+	profiles     []profile
+	update       update
 }
 
 // tray is a spool in the AMS.
 type tray struct {
 	Type, Name, Color, Preset string
 	Remain                    int
-	Chip                      string
+	Chip                      string // "": none
+	Min, Max                  int    // of the nozzle, °C; 0: as PLA wants
+	unknown                   bool   // nobody told the printer what it is
+	Profile                   int    // of the pressure advance, -1: the default
 }
 
 // heater is one heated thing.
@@ -119,6 +154,11 @@ type job struct {
 	begun      bool          // RUNNING was reached: until then the report shows the last job's numbers
 	total      int           // total_layer_num as reported
 	ending     time.Duration // since the last line: cooling and unloading
+	routine    []int         // stages of a calibration, nil: a print
+	spool      int           // tray that took over from an empty one, -1: none did
+	looked     time.Duration // at the plate, see check
+	reload     time.Duration // left of changing to spool
+	passed     uint32        // check that a person told it to ignore
 	bedGoal    float64
 	nozzleGoal float64
 }
@@ -136,11 +176,16 @@ type PrintJob struct {
 	slow    time.Duration // extra time until it begins
 	dwell   bool          // the old state shows until then
 	mapping []int         // filament of the plate → tray, see project_file
+	data    []byte        // of its file, nil: a sample
+	path    string        // of its file on the card, "": it is not there
 }
 
 // tray is the one it begins with: the first that is mapped, the external spool when
 // filaments are given and none is.
 func (j *job) tray() int {
+	if j.spool >= 0 {
+		return j.spool
+	}
 	for _, t := range j.mapping {
 		if t >= 0 {
 			return t
@@ -155,12 +200,13 @@ func (j *job) tray() int {
 func newMachine(m bambu.Model, seed uint64) *machine {
 	v := &machine{
 		model: m, rnd: rand.New(rand.NewPCG(seed, 7)), state: stIdle, speed: 2, wifi: -50, trayNow: 255, trayTarget: 255,
-		trayBefore: 255, card: true, amsVersion: 3,
+		trayBefore: 255, card: true, amsVersion: 3, light: lampOff, reading: -1, spent: -1, set: factory(m),
+		dry: dryer{air: heater{now: ambient}, humidity: 28},
 		bed: heater{now: ambient}, chamber: heater{now: ambient},
 		trays: []tray{
-			{"PLA", "PLA Basic", "5E43B7FF", "GFA00", 83, "8A00000000000001"},
-			{"PLA", "PLA Matte", "9B9EA0FF", "GFA01", 42, "8A00000000000002"},
-			{"PETG", "PETG HF", "000000FF", "GFG02", 100, "8A00000000000003"},
+			{Type: "PLA", Name: "PLA Basic", Color: "5E43B7FF", Preset: "GFA00", Remain: 83, Chip: "8A00000000000001", Profile: -1},
+			{Type: "PLA", Name: "PLA Matte", Color: "9B9EA0FF", Preset: "GFA01", Remain: 42, Chip: "8A00000000000002", Profile: -1},
+			{Type: "PETG", Name: "PETG HF", Color: "000000FF", Preset: "GFG02", Remain: 100, Chip: "8A00000000000003", Min: 230, Max: 270, Profile: -1},
 			{},
 		},
 	}
@@ -194,7 +240,7 @@ func (v *machine) accept(p PrintJob) *job {
 	length := time.Duration(p.Minutes * float64(time.Minute))
 	j := &job{
 		PrintJob: p, print: length, prepare: min(3*time.Minute, length/3), accepted: 2*time.Second + p.slow,
-		layers: max(5, int(p.Minutes*5)), bedGoal: 60, nozzleGoal: 220, subtask: "0", task: "0",
+		layers: max(5, int(p.Minutes*5)), spool: -1, bedGoal: 60, nozzleGoal: 220, subtask: "0", task: "0",
 	}
 	if p.Source == "cloud" {
 		id := 800000000 + v.rnd.IntN(100000000)
@@ -208,7 +254,7 @@ func (v *machine) accept(p PrintJob) *job {
 	}
 	old := v.jobView()
 	j.percent, j.layer, j.total = old.percent, old.layer, old.layers
-	v.job, v.printError, v.hms, v.cancelEcho = j, 0, nil, 0
+	v.job, v.printError, v.hms, v.cancelEcho, v.skipped = j, 0, nil, 0, nil
 	v.leftover = &p
 	if v.model.Reports == bambu.StyleDelta && p.Source != "cloud" && !p.dwell {
 		v.state = stIdle // the A1 names the new file for a moment before it prepares
@@ -242,31 +288,18 @@ func (v *machine) move(dt time.Duration) (ended bool) {
 			}
 		}
 	}
+	if v.change != nil {
+		v.changing(dt)
+	}
+	if v.errand != nil {
+		v.runErrand(dt)
+	}
 	v.heat(dt)
+	v.drying(dt)
+	v.updating(dt)
 	v.echo(dt)
 	v.wifi = -48 - v.rnd.IntN(5)
 	return ended
-}
-
-// echo shows the error that follows a cancelled print: late, and on the A and P
-// series only for some seconds.
-func (v *machine) echo(dt time.Duration) {
-	if v.cancelEcho <= 0 {
-		return
-	}
-	v.cancelEcho -= dt
-	switch delta := v.model.Reports == bambu.StyleDelta; {
-	case v.cancelEcho <= 0 && delta && v.printError == errCancelled:
-		v.printError = 0
-	case v.cancelEcho <= echoLasts:
-		v.printError = errCancelled
-		if v.model.Code == "P2S" {
-			v.hms = []bambu.HMS{cancelHMS}
-		}
-		if !delta {
-			v.cancelEcho = 0
-		}
-	}
 }
 
 func (v *machine) heat(dt time.Duration) {
@@ -280,137 +313,4 @@ func (v *machine) heat(dt time.Duration) {
 		return
 	}
 	v.chamber.step(dt, 0.2, drift)
-}
-
-// skipsPrepare tells whether a job goes to RUNNING at once, as on a P2S that was
-// given it over the LAN.
-func (v *machine) skipsPrepare(j *job) bool { return v.model.Code == "P2S" && j.Source != "cloud" }
-
-// begin ends the wait after a job was accepted.
-func (v *machine) begin() {
-	if v.skipsPrepare(v.job) {
-		v.run()
-		return
-	}
-	v.state = stPrepare
-}
-
-// preparing is the time before the first line: PREPARE is only the beginning of
-// it, then the printer says RUNNING and works through its stages.
-func (v *machine) preparing(dt time.Duration) {
-	j, long := v.job, prepareTime
-	if j.Source == "cloud" {
-		long = cloudPrepare
-	}
-	if j.waitedFor += dt; j.waitedFor >= long {
-		v.run()
-		j.layer = 0
-	}
-}
-
-// run begins the print proper. The numbers of the last job go, but the layer on a
-// P2S, which is still the old one in the first report.
-func (v *machine) run() {
-	j := v.job
-	v.state, v.stages, v.bed.target = stRunning, preparation, j.bedGoal
-	j.begun, j.percent, j.total = true, 0, j.layers
-}
-
-func (v *machine) running(dt time.Duration) (ended bool) {
-	j := v.job
-	if j.waitedFor < j.prepare {
-		j.waitedFor += dt
-		j.layer = 0
-		v.warmUp(float64(j.waitedFor) / float64(j.prepare))
-		return false
-	}
-	if j.done >= j.print {
-		return v.finishing(dt)
-	}
-	v.fed()
-	v.stage, v.partFan = 0, 80
-	if v.auxFan == 0 && v.model.AuxFan {
-		v.auxFan = 30
-	}
-	j.done += time.Duration(float64(dt) * []float64{1, 0.5, 1, 1.24, 1.66}[v.speed])
-	share := min(1, float64(j.done)/float64(j.print))
-	// 100 % is not reported before FINISH.
-	j.percent, j.layer = min(99, int(share*100)), min(j.layers, 1+int(share*float64(j.layers)))
-	return false
-}
-
-// finishing is what follows the last line.
-func (v *machine) finishing(dt time.Duration) (ended bool) {
-	if !v.unload(dt) {
-		return false
-	}
-	v.end(stFinish, "success")
-	v.job.percent, v.job.layer = 100, v.job.layers
-	return true
-}
-
-// warmUp goes through the stages: preheat, home, load filament, clean, level.
-func (v *machine) warmUp(share float64) {
-	v.nozzle[v.active].target = 140
-	switch {
-	case share < 0.2:
-		v.stage = 2
-	case share < 0.4:
-		v.stage = 13
-	case share < 0.7:
-		v.load((share - 0.4) / 0.3)
-	case share < 0.85:
-		v.stage, v.nozzle[v.active].target = 14, v.job.nozzleGoal
-	default:
-		v.stage, v.nozzle[v.active].target = 1, v.job.nozzleGoal
-	}
-}
-
-// end closes the print. Progress and layer keep their values, as on real printers.
-func (v *machine) end(state, outcome string) {
-	j := v.job
-	j.ended, j.outcome = true, outcome
-	v.state, v.stages, v.stage = state, nil, v.noStage()
-	v.bed.target, v.chamber.target, v.partFan, v.auxFan, v.chamberFan = 0, 0, 0, 0, 0
-	v.nozzle[0].target, v.nozzle[1].target = 0, 0
-	v.amsStatus, v.filament, v.trayTarget, v.trayNow, v.trayBefore = 0, false, 255, 255, 255
-}
-
-// stop cancels the print, as from the screen. The error that echoes it comes
-// some seconds later.
-func (v *machine) stop() bool {
-	if v.job == nil || v.job.ended {
-		return false
-	}
-	v.end(stFailed, "stopped")
-	v.job.percent, v.printError, v.cancelEcho = 0, 0, echoAfter+echoLasts
-	return true
-}
-
-func (v *machine) pause(stage int) bool {
-	if v.state != stRunning || v.job.ending > 0 {
-		return false
-	}
-	v.state, v.stage = stPause, stage
-	return true
-}
-
-func (v *machine) resume() bool {
-	if v.state != stPause {
-		return false
-	}
-	v.state, v.stage, v.printError, v.hms, v.filament = stRunning, 0, 0, nil, true
-	return true
-}
-
-// powerOn is the machine after its power came back: it has forgotten the job.
-func (v *machine) powerOn() (lost bool) {
-	lost = v.job != nil && !v.job.ended
-	if lost {
-		v.end(stIdle, "failed")
-	}
-	v.job, v.state, v.printError, v.hms, v.light, v.cancelEcho = nil, stIdle, 0, nil, false, 0
-	v.nozzle[0].target, v.nozzle[1].target, v.bed.target, v.chamber.target = 0, 0, 0, 0
-	v.stage = v.noStage()
-	return lost
 }

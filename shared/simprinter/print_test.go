@@ -128,6 +128,9 @@ func TestStop(t *testing.T) {
 			if err := p.Pause(); err == nil {
 				t.Error("an idle printer paused")
 			}
+			if err := p.Storage().Put("/part.3mf", []byte("a 3mf")); err != nil {
+				t.Fatal(err)
+			}
 			if a := e.ask("print", "project_file", `,"param":"Metadata/plate_1.gcode","subtask_name":"part","subtask_id":"4711","url":"ftp://part.3mf","use_ams":true,"ams_mapping":[-1,2]`); a.Result != bambu.OK {
 				t.Fatalf("%s: start: %+v", model, a)
 			}

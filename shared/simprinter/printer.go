@@ -5,18 +5,18 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"maps"
 	"net"
 	"reflect"
-	"strconv"
 	"sync"
 	"time"
 
 	"bambuddy/shared/bambu"
+	"bambuddy/shared/ftpserver"
+	"bambuddy/shared/simprinter/simcam"
 )
 
 // Spec is a printer to be simulated.
@@ -27,9 +27,14 @@ type Spec struct {
 	AccessCode string
 	Address    string // to listen at
 	MQTTPort   int    // 0: a free one
-	FTPSPort   int
-	CameraPort int
+	FTPSPort   int    // 0: a free one
+	CameraPort int    // 0: a free one; of no meaning without a camera
 	Firmware   string // "": a likely one
+	CardSize   int64  // bytes that its storage holds, 0: 256 MiB
+
+	DetectPort    int  // of the handshake that finds out who is there, 3000 on real ones; 0: none
+	DetectTLSPort int  // the same with TLS, 3002; 0: none
+	Cloud         bool // it tells discovery that it belongs to a cloud account
 }
 
 // tick is how often a printer moves and reports.
@@ -37,27 +42,35 @@ const tick = time.Second
 
 // Printer is one simulated printer. Its methods may be called at the same time.
 type Printer struct {
-	farm  *Farm
-	spec  Spec
-	model bambu.Model
-	id    identity
-	log   *slog.Logger
-	gate  *gate
-	cert  tls.Certificate
-	mqtt  *broker
-	topic string
+	farm     *Farm
+	spec     Spec
+	model    bambu.Model
+	id       identity
+	log      *slog.Logger
+	gate     *gate
+	cert     tls.Certificate
+	mqtt     *broker
+	doors    doors // all of them, the gate too
+	camera   *simcam.Server
+	storage  *ftpserver.Memory
+	services []service // what runs beside the broker
+	topic    string
 
 	requests chan []byte
 	mu       sync.Mutex
 	body     *machine
 	code     string
 	faults   map[string]time.Time // active ones, until when
+	values   map[string]float64   // of faults that have one
+	coming   *delivery            // a file on its way to the card
 	sent     obj                  // the report as clients know it (delta models)
 	seq      int
 	asked    time.Time // when the last full report went out, for RealLimits
 	entry    int       // of the ledger, of the running job
 	playing  bool      // a capture is being replayed
 	beats    int
+	lastSeq  string
+	late     []lateAnswer
 	limits   bool // those of real firmware, see SetRealLimits
 }
 
@@ -78,6 +91,8 @@ func newPrinter(f *Farm, s Spec) (*Printer, error) {
 	}
 	p.id = identity{serial: s.Serial, name: s.Name, firmware: p.spec.Firmware, ip: littleEndian(s.Address)}
 	p.sent = p.body.tree(p.id)
+	p.camera = p.newCamera()
+	p.storage = newStorage(m, s.CardSize)
 	return p, nil
 }
 
@@ -96,54 +111,37 @@ func (p *Printer) open() (err error) {
 	if p.cert, err = p.farm.leaf(p.spec.Serial); err != nil {
 		return err
 	}
-	l, err := p.farm.listen(net.JoinHostPort(p.spec.Address, itoa(p.spec.MQTTPort)))
-	if err != nil {
-		return err
-	}
-	if port := portOf(l.Addr()); port > 0 {
-		p.spec.MQTTPort = port
-	}
-	p.gate = newGate(l)
-	p.mqtt, err = newBroker(p.spec.Serial, p, p.gate, &tls.Config{
-		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			c := p.cert
-			return &c, nil
-		},
-	})
-	if err == nil {
-		err = p.mqtt.serve()
-	}
-	if err != nil {
-		return errors.Join(err, l.Close())
+	defer func() {
+		if err != nil {
+			p.doors.close()
+		}
+	}()
+	for _, open := range []func() error{p.openFTPS, p.openCamera, p.openDetect, p.openBroker} {
+		if err = open(); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-func portOf(a net.Addr) int {
-	_, port, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // close ends the printer as its mains switch would: connections break first, or
 // the broker would wait to say goodbye to clients nobody can reach.
 func (p *Printer) close() error {
-	_ = p.gate.Close() // the broker closes it again
-	p.gate.drop()
+	p.doors.close() // the broker closes its gate again
 	return p.mqtt.close()
 }
 
 // run lives until ctx ends.
 func (p *Printer) run(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	for _, s := range p.services {
+		beside.Go(func() {
+			if err := s.run(ctx); err != nil {
+				p.log.Error("it ended", "service", s.name, "err", err)
+			}
+		})
+	}
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
@@ -167,21 +165,24 @@ func (p *Printer) beat(now time.Time) {
 	defer p.mu.Unlock()
 	p.beats++
 	p.expire(now)
-	if !p.has(powerCut) {
+	if !p.off() {
 		if p.body.step(time.Duration(float64(tick) * p.farm.speed)) {
 			p.settle(p.body.job)
 		}
+		p.installed()
+		p.replyLate(now)
 	}
+	p.deliver(now)
 	p.misbehave()
 	if p.model.Reports == bambu.StyleDelta && p.beats%2 == 1 && p.sent["gcode_state"] == p.body.state {
 		return // every other second, but no state is skipped
 	}
-	p.report(p.model.Reports == bambu.StyleFull)
+	p.show()
 }
 
 // report publishes the state: everything, or what changed since the last time.
 func (p *Printer) report(full bool) {
-	if p.playing || p.has(powerCut) || p.has(silent) || p.has(stalledPublish) || p.clients() == 0 {
+	if p.playing || p.off() || p.has(silent) || p.has(stalledPublish) || p.clients() == 0 {
 		return
 	}
 	now := p.body.tree(p.id)
@@ -211,10 +212,11 @@ func changes(was, now obj) obj {
 	out := obj{}
 	for key, v := range now {
 		old, had := was[key]
+		before, nested := old.(obj)
 		switch {
 		case had && reflect.DeepEqual(old, v):
-		case had && key == "ams":
-			if c := changes(old.(obj), v.(obj)); len(c) > 0 {
+		case nested && key == "ams":
+			if c := changes(before, v.(obj)); len(c) > 0 {
 				out[key] = c
 			}
 		default:
@@ -300,31 +302,6 @@ func (p *Printer) Start(j PrintJob) error {
 	return p.start(j)
 }
 
-func (p *Printer) start(j PrintJob) error {
-	if p.has(powerCut) {
-		return fmt.Errorf("printer %s has no power", p.spec.Serial)
-	}
-	if p.body.busy() {
-		return fmt.Errorf("printer %s is busy", p.spec.Serial)
-	}
-	switch {
-	case p.has(finishDwell):
-		j.slow, j.dwell = 3*time.Minute, true
-	case p.has(slowParse):
-		j.slow = 2 * time.Minute
-	}
-	job := p.body.accept(j)
-	p.entry = p.farm.begin(p.spec.Serial, job)
-	if j.Source == "cloud" { // the cloud's command is seen by every client
-		p.publish(obj{"print": obj{
-			"command": "project_file", "sequence_id": "0", "param": fmt.Sprintf("Metadata/plate_%d.gcode", job.Plate), "subtask_name": j.Name,
-			"subtask_id": job.subtask, "task_id": job.task, "project_id": job.task, "result": "success", "reason": "success",
-		}})
-	}
-	p.report(p.model.Reports == bambu.StyleFull)
-	return nil
-}
-
 // settle writes the end of a print into the ledger.
 func (p *Printer) settle(j *job) {
 	if p.entry >= 0 {
@@ -349,10 +326,10 @@ func (p *Printer) Stop() error { return p.act("stop", p.cancel) }
 func (p *Printer) act(what string, do func() bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.has(powerCut) || !do() {
+	if p.off() || !do() {
 		return fmt.Errorf("printer %s cannot %s: it is %s", p.spec.Serial, what, p.body.state)
 	}
-	p.report(p.model.Reports == bambu.StyleFull)
+	p.show()
 	return nil
 }
 

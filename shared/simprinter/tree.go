@@ -3,6 +3,7 @@ package simprinter
 import (
 	"fmt"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 
@@ -42,6 +43,7 @@ func (v *machine) tree(id identity) obj {
 type identity struct {
 	serial, name, firmware string
 	ip                     uint32 // little endian, as reported
+	camera                 cameraFace
 }
 
 // always are the keys every model reports.
@@ -58,13 +60,13 @@ func (v *machine) always(id identity) obj {
 		"fan_gear": gear(v.partFan) | gear(v.auxFan)<<8 | gear(v.chamberFan)<<16,
 		"spd_lvl":  v.speedLevel(), "spd_mag": []int{0, 50, 100, 124, 166}[v.speed], "print_error": v.printError, "hms": v.hmsList(),
 		"lights_report": v.lights(), "wifi_signal": fmt.Sprintf("%ddBm", v.wifi), "sdcard": v.card, "home_flag": v.homeFlag(),
-		"hw_switch_state": bit(v.filament), "ams_status": v.amsStatus, "ams_rfid_status": 0, "ams": v.ams(),
-		"nozzle_diameter": "0.4", "nozzle_type": "stainless_steel", "s_obj": []int{}, "force_upgrade": false, "queue_number": 0, "queue_est": 0, "queue_sts": 0, "queue_total": 0,
+		"hw_switch_state": bit(v.filament), "ams_status": v.amsStatus, "ams_rfid_status": bit(v.reading >= 0), "ams": v.ams(),
+		"nozzle_diameter": strconv.FormatFloat(v.set.nozzleSize, 'f', -1, 64), "nozzle_type": v.set.nozzleKind, "s_obj": orEmpty(v.skipped), "force_upgrade": false, "queue_number": 0, "queue_est": 0, "queue_sts": 0, "queue_total": 0,
 		"online": obj{"ahb": false, "rfid": false, "version": 7}, "cali_version": 0,
 		"net":           obj{"conf": 0, "info": []obj{{"ip": id.ip, "mask": 0x00FFFFFF}}},
 		"upload":        obj{"status": "idle", "progress": 0, "message": ""},
 		"ipcam":         v.ipcam(id),
-		"upgrade_state": v.upgradeState(),
+		"upgrade_state": v.upgradeState(id),
 	}
 	return t
 }
@@ -74,36 +76,36 @@ func (v *machine) early(t obj) {
 	t["lifecycle"], t["mess_production_state"], t["flag3"], t["mc_print_line_number"] = "product", "active", 15, "0"
 	t["filam_bak"], t["chamber_temper"], t["k"] = []int{}, 5, "0.0200" // 5: no sensor
 	if v.model.Code != "A2L" {
-		t["vt_tray"] = external("254")
+		t["vt_tray"] = v.external(0, "254")
 	}
-	if strings.HasPrefix(v.model.Code, "A") {
-		t["xcam"] = obj{"buildplate_marker_detector": true}
+	if x := v.xcam(); x != nil {
+		t["xcam"] = x
 	}
 }
 
 // late are the keys of the X1, P2 and H2 families, and of the A2L.
 func (v *machine) late(t obj, id identity) {
 	j := v.jobView()
-	t["fun"], t["cfg"], t["aux"], t["stat"] = v.fun(), v.cfg(), v.aux(), "46258008"
+	t["fun"], t["cfg"], t["aux"], t["stat"] = v.fun(), v.cfg(), v.aux(), v.stat()
 	t["percent"], t["remain_time"], t["job_id"], t["plate_id"] = j.percent, j.remaining, j.task, j.plate
 	t["state"], t["ver"], t["err"], t["mapping"] = map[bool]int{true: 4, false: 6}[v.busy()], "20000", "0", v.mapping()
 	t["device"] = v.device()
 	v.newJobKeys(t)
 	if v.model.Code == "A2L" {
-		t["vir_slot"] = []obj{external("255")}
+		t["vir_slot"] = []obj{v.external(0, "255")}
 		return
 	}
 	t["file"], t["xcam_status"], t["mc_err"], t["mc_stage"] = t["gcode_file"], "0", 0, 1
 	t["plate_idx"], t["plate_cnt"] = j.plate, 1
 	v.coreKeys(t)
 	t["aux_part_fan"] = true
-	t["xcam"] = obj{"allow_skip_parts": false, "buildplate_marker_detector": true, "first_layer_inspector": true, "halt_print_sensitivity": "medium", "print_halt": true, "printing_monitor": true, "spaghetti_detector": true}
-	t["vir_slot"] = []obj{external("255")}
+	t["xcam"] = v.xcam()
+	t["vir_slot"] = []obj{v.external(0, "255")}
 	if v.model.Nozzles == 2 {
-		t["vir_slot"] = []obj{external("254"), external("255")}
+		t["vir_slot"] = []obj{v.external(1, "254"), v.external(0, "255")}
 	}
 	if v.model.Code == "H2D" {
-		t["chamber_temper"] = v.temp(v.chamber.now)
+		t["chamber_temper"], t["ctt"] = v.temp(v.chamber.now), v.chamber.target
 	} else {
 		t["info"] = obj{"temp": pack(v.chamber)}
 	}
@@ -167,8 +169,8 @@ func (v *machine) printType() string {
 			return ""
 		}
 		return "idle"
-	case v.job.Source == "cloud":
-		return "cloud"
+	case v.job.Source == "cloud", v.job.Source == "system":
+		return v.job.Source
 	}
 	return "local"
 }
@@ -177,12 +179,17 @@ func (v *machine) gcodeFile() string {
 	switch {
 	case v.job == nil:
 		return ""
+	case v.job.routine != nil:
+		return "/usr/etc/print/auto_cali_for_user.gcode"
 	case v.model.Reports == bambu.StyleFull:
 		return fmt.Sprintf("/data/Metadata/plate_%d.gcode", v.job.Plate)
 	case v.job.ended:
 		return ""
 	}
-	return v.job.Name + ".3mf"
+	if strings.HasPrefix(v.model.Code, "P1") && v.job.path != "" {
+		return path.Base(v.job.path)
+	}
+	return v.job.Name + ".3mf" // on the A1 the file's own name may end otherwise
 }
 
 func (v *machine) heatbreak() int {
@@ -219,148 +226,33 @@ func (v *machine) hmsList() []obj {
 }
 
 func (v *machine) lights() []obj {
-	mode := map[bool]string{true: "on", false: "off"}[v.light]
-	out := []obj{{"node": "chamber_light", "mode": mode}}
+	out := []obj{{"node": "chamber_light", "mode": v.light}}
 	if v.model.Reports == bambu.StyleFull {
 		out = append(out, obj{"node": "work_light", "mode": "flashing"})
 	}
 	if strings.HasPrefix(v.model.Code, "H2") {
-		out = append(out, obj{"node": "chamber_light2", "mode": mode})
+		out = append(out, obj{"node": "chamber_light2", "mode": v.light})
 	}
 	return out
 }
 
-// homeFlag: axes homed, storage normal (bit 8), auto refill.
-func (v *machine) homeFlag() int32 {
-	flag := int32(1<<18 | 1<<10 | 7)
-	if v.card {
-		flag |= 1 << 8
-	}
-	return flag
-}
-
-// fun: bit 29 says that commands must be signed.
-func (v *machine) fun() string {
-	bits := uint64(0x3EC18FFF9CFF)
-	if v.secured {
-		bits |= 1 << 29
-	}
-	return strings.ToUpper(strconv.FormatUint(bits, 16))
-}
-
-// cfg: the lamp in bit 7, the speed level in bits 8 to 10.
-func (v *machine) cfg() string {
-	bits := uint64(0x1C5FD819) | uint64(v.speed)<<8 | uint64(bit(v.light))<<7
-	return strings.ToUpper(strconv.FormatUint(bits, 16))
-}
-
-// aux: bits 12 and 13 say how the storage is, 1 is well.
-func (v *machine) aux() string {
-	return strings.ToUpper(strconv.FormatUint(0x2800004|uint64(bit(v.card))<<12, 16))
-}
-
 func (v *machine) ipcam(id identity) obj {
-	c := obj{"ipcam_dev": "1", "ipcam_record": "disable", "timelapse": "disable", "resolution": "1080p", "tutk_server": "disable", "mode_bits": 3}
+	c := obj{"ipcam_dev": "1", "ipcam_record": able(v.set.record), "timelapse": able(v.set.timelapse), "resolution": v.set.resolution, "tutk_server": "disable", "mode_bits": 3}
 	if v.model.Camera == bambu.CameraRTSP {
-		c["mode_bits"], c["rtsp_url"] = 2, "rtsps://"+ipText(id.ip)+":322/streaming/live/1"
+		c["mode_bits"] = 2
 	}
+	id.camera.show(c, v.model.Camera, id.ip)
 	return c
+}
+
+// able is a switch in the camera's words.
+func able(on bool) string {
+	if on {
+		return "enable"
+	}
+	return "disable"
 }
 
 func ipText(ip uint32) string {
 	return fmt.Sprintf("%d.%d.%d.%d", byte(ip), byte(ip>>8), byte(ip>>16), byte(ip>>24))
-}
-
-func (v *machine) upgradeState() obj {
-	return obj{
-		"sequence_id": 0, "progress": "", "status": "IDLE", "consistency_request": false, "dis_state": 0, "err_code": 0,
-		"force_upgrade": false, "message": "", "module": "", "new_version_state": 2, "cur_state_code": 0, "new_ver_list": []obj{},
-	}
-}
-
-// device is the hardware tree of newer firmware.
-func (v *machine) device() obj {
-	var extruders, nozzles []obj
-	for i := range v.model.Nozzles {
-		now := 65535 - i*256 // 0xFFFF: nothing on the right, 0xFEFF: nothing on the left
-		if i == v.active && v.trayNow < 254 {
-			now = v.unit()<<8 | v.trayNow
-		}
-		extruders = append(extruders, obj{
-			"id": i, "temp": pack(v.nozzle[i]), "snow": now, "spre": now, "star": now, "hnow": i, "hpre": i, "htar": i,
-			"info": 8, "stat": 0, "filam_bak": []int{},
-		})
-		nozzles = append(nozzles, obj{"id": i, "diameter": 0.4, "type": "HS01", "wear": 0, "tm": 0})
-	}
-	d := obj{
-		"type": 1, "bed": obj{"info": obj{"temp": pack(v.bed)}, "state": 0}, "bed_temp": pack(v.bed),
-		"extruder": obj{"state": v.model.Nozzles | v.active<<4 | v.active<<8, "info": extruders},
-		"nozzle":   obj{"exist": 1<<v.model.Nozzles - 1, "state": 0, "info": nozzles},
-		"plate":    obj{"base": 1, "mat": 1, "cali2d_id": "", "cur_id": "", "tar_id": ""},
-		"ext_tool": obj{"calib": 2, "low_prec": true, "mount": 0, "th_temp": 0, "type": ""},
-	}
-	if v.model.ChamberSensor {
-		d["ctc"] = obj{"info": obj{"temp": pack(v.chamber)}, "state": 0}
-	}
-	if v.model.FirstAMS == "" { // the machines that came with air ducts
-		part := func(id, percent int) obj { return obj{"id": id, "func": 0, "state": percent, "range": 6553600} }
-		d["airduct"] = obj{"modeCur": 0, "parts": []obj{part(16, v.partFan)}}
-		if v.model.AuxFan {
-			d["airduct"] = obj{"modeCur": 0, "parts": []obj{part(16, v.partFan), part(32, v.auxFan), part(48, v.chamberFan)}}
-		}
-	}
-	return d
-}
-
-// unit is the id of the one AMS.
-func (v *machine) unit() int {
-	if v.model.Code == "A2L" {
-		return 16
-	}
-	return 0
-}
-
-func (v *machine) ams() obj {
-	exist, slots := 0, []obj{}
-	for i, s := range v.seen {
-		slot := obj{"id": itoa(i)}
-		if s.Type != "" {
-			exist |= 1 << i
-			slot = s.slot(itoa(i))
-		}
-		slots = append(slots, slot)
-	}
-	exist <<= map[bool]int{true: 24, false: 0}[v.unit() == 16]
-	info := map[string]string{"A1": "1002", "A1MINI": "1002", "A2L": "1005", "X1C": "1001", "X1": "1001", "X1E": "1001", "P1S": "1001", "P1P": "1001"}[v.model.Code]
-	if info == "" {
-		info = "2003"
-	}
-	unit := obj{"id": itoa(v.unit()), "humidity": "4", "humidity_raw": "28", "temp": "24.5", "dry_time": 0, "info": info, "tray": slots}
-	if v.model.FirstAMS == bambu.AMSLite || v.unit() == 16 {
-		unit["temp"], unit["humidity"], unit["humidity_raw"] = "0.0", "5", "0"
-	}
-	bits := strconv.FormatInt(int64(exist), 16)
-	return obj{
-		"ams": []obj{unit}, "ams_exist_bits": map[bool]string{true: "1000", false: "1"}[v.unit() == 16], "tray_exist_bits": bits,
-		"tray_is_bbl_bits": bits, "tray_read_done_bits": bits, "tray_reading_bits": "0", "tray_now": itoa(v.trayNow),
-		"tray_tar": itoa(v.trayTarget), "tray_pre": itoa(v.trayBefore), "version": v.amsVersion, "insert_flag": true, "power_on_flag": false,
-	}
-}
-
-func (s tray) slot(id string) obj {
-	return obj{
-		"id": id, "state": 11, "remain": s.Remain, "cali_idx": -1, "total_len": 330000, "tag_uid": s.Chip, "tray_id_name": "A00-K0",
-		"tray_info_idx": s.Preset, "tray_type": s.Type, "tray_sub_brands": s.Name, "tray_color": s.Color, "tray_weight": "1000",
-		"tray_diameter": "1.75", "tray_temp": "55", "tray_time": "8", "bed_temp_type": "0", "bed_temp": "0", "nozzle_temp_max": "230",
-		"nozzle_temp_min": "190", "tray_uuid": "5E00000000000000" + s.Chip, "ctype": 0, "cols": []string{s.Color}, "xcam_info": "000000000000000000000000",
-	}
-}
-
-// external is an empty external spool holder.
-func external(id string) obj {
-	return obj{
-		"id": id, "tag_uid": "0000000000000000", "tray_id_name": "", "tray_info_idx": "", "tray_type": "", "tray_sub_brands": "", "tray_color": "00000000",
-		"tray_weight": "0", "tray_diameter": "1.75", "bed_temp_type": "0", "bed_temp": "0", "nozzle_temp_max": "0", "nozzle_temp_min": "0",
-		"tray_uuid": "00000000000000000000000000000000", "remain": 0, "cali_idx": -1, "xcam_info": "000000000000000000000000",
-	}
 }

@@ -27,10 +27,15 @@ func TestStoredMessages(t *testing.T) {
 		"command_result": func() any {
 			return new(CommandResult)
 		},
-		"diagnostics":   func() any { return new(Diagnostics) },
-		"enrol_request": func() any { return new(EnrolRequest) },
-		"enrol_result":  func() any { return new(EnrolResult) },
-		"error":         func() any { return new(Error) },
+		"diagnostics":      func() any { return new(Diagnostics) },
+		"enrol_request":    func() any { return new(EnrolRequest) },
+		"enrol_result":     func() any { return new(EnrolResult) },
+		"file_list":        func() any { return new(FileList) },
+		"discover_request": func() any { return new(DiscoverRequest) },
+		"discover_result":  func() any { return new(DiscoverResult) },
+		"probe_request":    func() any { return new(ProbeRequest) },
+		"report":           func() any { return new(Report) },
+		"error":            func() any { return new(Error) },
 	}
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // Discovery is the body of POST /agents/{id}/discover.
 type Discovery struct {
-	Ranges  []string `json:"ranges,omitempty" maxItems:"16" doc:"Address ranges to look through, private IPv4, 4096 addresses at most. None: only what announces itself." example:"[\"192.168.1.0/24\"]"`
+	Ranges  []string `json:"ranges,omitempty" maxItems:"16" doc:"Address ranges to look through, private IPv4, 1024 addresses at most. None: only what announces itself." example:"[\"192.168.1.0/24\"]"`
 	Seconds *int     `json:"seconds,omitempty" minimum:"0" maximum:"30" doc:"How long to listen for announcements first, which come every 5 s or so. Default 6; 0: what was heard so far."`
 }
 

@@ -30,6 +30,9 @@ type flags struct {
 	Model      []string         `help:"Their models, in turn; without, all there are."`
 	Address    string           `default:"127.0.1.1" help:"Address they listen at."`
 	BasePort   int              `default:"18883" help:"MQTT port of the first, the others follow; 0: free ports."`
+	Spread     bool             `help:"Each printer at an address of its own, counted from --address, with the same ports."`
+	SSDP       string           `name:"ssdp" placeholder:"ADDR" help:"Address to announce the printers at, as 127.255.255.255:2021."`
+	Detect     int              `placeholder:"PORT" help:"Port that tells who is there, 3000 on real printers; takes --spread with several."`
 	Inventory  string           `placeholder:"FILE" help:"File to write the bodies of POST /printers to, when all listen."`
 	Speed      float64          `default:"1" help:"How much faster than real they print."`
 	Control    string           `placeholder:"ADDR" help:"Address of the control API."`
@@ -82,16 +85,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if f.Printers < 1 || !(f.Speed > 0 && f.Speed <= maxSpeed) || f.BasePort < 0 { // NaN is not above 0
 		return usageError{fmt.Errorf("--printers and --speed must be above 0, --speed at most %.0f, --base-port not below 0", maxSpeed)}
 	}
-	specs, err := simprinter.Specs(f.Printers, f.Model, f.Address, f.BasePort)
+	specs, err := f.specs()
 	if err != nil {
 		return usageError{err}
 	}
 	log := logging.New(stderr, f.LogLevel, logging.Auto)
-	farm, err := simprinter.NewFarm(specs, simprinter.Options{Speed: f.Speed, RealLimits: f.RealLimits, Log: log})
+	farm, err := simprinter.NewFarm(specs, simprinter.Options{Speed: f.Speed, RealLimits: f.RealLimits, SSDP: f.SSDP, Log: log})
 	if err != nil {
 		return usageError{err}
 	}
 	return live(ctx, f, farm, log)
+}
+
+// specs are the printers that are asked for.
+func (f flags) specs() ([]simprinter.Spec, error) {
+	if f.Detect < 0 || f.Detect > 65535 || f.Detect > 0 && f.Printers > 1 && !f.Spread {
+		return nil, errors.New("--detect is a port, and with several printers it takes --spread")
+	}
+	if f.SSDP != "" {
+		if _, err := net.ResolveUDPAddr("udp4", f.SSDP); err != nil {
+			return nil, fmt.Errorf("--ssdp: %w", err)
+		}
+	}
+	all, err := simprinter.Specs(f.Printers, f.Model, f.Address, f.BasePort)
+	if err == nil && f.Spread {
+		err = simprinter.Spread(all)
+	}
+	for i := range all {
+		all[i].DetectPort = f.Detect
+	}
+	return all, err
 }
 
 // live runs the farm with its control API.

@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 		defer end()
 		over <- run(ctx, []string{
 			"--printers", "4", "--model", "A1,P1S", "--address", "127.0.0.1", "--base-port", "0", "--inventory", file,
-			"--speed", "60", "--control", "127.0.0.1:0", "--real-limits", "--print",
+			"--speed", "60", "--control", "127.0.0.1:0", "--real-limits", "--print", "--ssdp", "127.0.0.1:9",
 		}, io.Discard, log)
 	}()
 	url := log.until(t, ended, `http://127\.0\.0\.1:\d+`)[0]
@@ -76,7 +76,7 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(b, &inventory); err != nil {
 		t.Fatal(err)
 	}
-	if len(inventory) != 4 || inventory[0].Model != "A1" || inventory[1].Model != "P1S" || inventory[3].MQTTPort == 0 {
+	if len(inventory) != 4 || inventory[0].Model != "A1" || inventory[1].Model != "P1S" || inventory[3].MQTTPort == 0 || inventory[3].CameraPort == 0 {
 		t.Errorf("%s", b)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -107,6 +107,10 @@ func TestWrongFlags(t *testing.T) {
 		{"--model", "Z9"},
 		{"--base-port", "65530", "--printers", "20"},
 		{"--base-port=-1"},
+		{"--ssdp", "nowhere"},
+		{"--detect", "3000", "--printers", "2"},
+		{"--detect", "70000"},
+		{"--spread", "--address", "printer"},
 		{"--log-level", "loud"},
 		{"--control", "nowhere:99999999", "--address", "127.0.0.1", "--base-port", "0"},
 		{"stray"},

@@ -1,0 +1,161 @@
+package simprinter
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"bambuddy/shared/bambu"
+	"bambuddy/shared/ftpserver"
+)
+
+// cardSize is what a card holds when nothing else is said: some big jobs.
+const cardSize = 256 << 20
+
+// cloudFileAfter is how long after it began to run a newer printer has the file of
+// a cloud job where others can see it.
+const cloudFileAfter = 5 * time.Second
+
+// delivery is a file that will come onto the card.
+type delivery struct {
+	path string
+	data []byte
+	due  time.Time // zero: the print does not run yet
+}
+
+// newStorage makes the card of a model, as it is when it was used once.
+func newStorage(m bambu.Model, size int64) *ftpserver.Memory {
+	if size == 0 {
+		size = cardSize
+	}
+	dirs := []string{"/cache", "/timelapse", "/timelapse/thumbnail", "/logger"}
+	switch {
+	case strings.HasPrefix(m.Code, "X1"):
+		dirs = append(dirs, "/ipcam")
+	case strings.HasPrefix(m.Code, "A"):
+		dirs = append(dirs, "/image", "/model")
+	case strings.HasPrefix(m.Code, "P1"):
+		dirs = append(dirs, "/image")
+	}
+	return ftpserver.NewMemory(size, dirs...)
+}
+
+// Storage is what lies on the printer's card.
+func (p *Printer) Storage() *ftpserver.Memory { return p.storage }
+
+// placeOf is where the file of a print ends up when a slicer, the cloud or a person
+// at the screen starts it; "" is where nobody can see it.
+func placeOf(m bambu.Model, j PrintJob) string {
+	name := strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
+			return '_'
+		}
+		return r
+	}, j.Name)
+	switch {
+	case j.Source == "cloud":
+		return "/cache/" + name + ".3mf"
+	case j.Source == "screen" && strings.HasPrefix(m.Code, "A"):
+		return "/model/" + name + ".gcode.3mf"
+	case j.Source == "slicer" && m.Code == "P2S": // its slicers fill the internal storage
+		return ""
+	}
+	return "/" + name + ".gcode.3mf"
+}
+
+// placeFile puts the file of a print where its source does, and notes what it is. Prints
+// that clients start with a file of their own are left alone. The caller holds the lock.
+func (p *Printer) placeFile(j *PrintJob) {
+	if !slices.Contains([]string{"slicer", "screen", "cloud"}, j.Source) {
+		return
+	}
+	if j.data == nil {
+		j.data = sample3MF(*j, p.model)
+	}
+	sum := sha256.Sum256(j.data)
+	j.SHA256, j.path = hex.EncodeToString(sum[:]), placeOf(p.model, *j)
+	d := &delivery{path: j.path, data: j.data}
+	j.data = nil // the card has it
+	switch {
+	case j.path == "" || !p.body.card:
+	case j.Source == "cloud" && p.model.Reports == bambu.StyleFull:
+		p.coming = d
+	default:
+		p.put(d)
+	}
+}
+
+func (p *Printer) put(d *delivery) {
+	if err := p.storage.Put(d.path, d.data); err != nil {
+		p.log.Warn("file not on the card", "path", d.path, "err", err)
+	}
+}
+
+// deliver brings a file onto the card when it is time. The caller holds the lock.
+func (p *Printer) deliver(now time.Time) {
+	switch d := p.coming; {
+	case d == nil:
+	case !p.body.busy():
+		p.coming = nil
+	case p.body.state != stRunning:
+	case d.due.IsZero():
+		d.due = now.Add(time.Duration(float64(cloudFileAfter) / p.farm.speed))
+	case !now.Before(d.due) && p.body.card:
+		p.put(d)
+		p.coming = nil
+	}
+}
+
+// carries tells whether the file that a start names is on the card, and notes in
+// the job which one it is. A start that names none, or one of the internet, is
+// believed.
+func (p *Printer) carries(r request, j *PrintJob) bool {
+	names, known := p.named(r.text("url"), r.text("file"))
+	if !known {
+		return true
+	}
+	for _, name := range names {
+		if sum, err := p.storage.Sum(name); err == nil {
+			j.SHA256, j.path = sum, name
+			return true
+		}
+	}
+	return false
+}
+
+// named are the places where the file of a start may be, and whether it is one that
+// can be looked for.
+func (p *Printer) named(url, file string) (names []string, known bool) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	switch {
+	case !ok && file == "":
+		return nil, false
+	case !ok: // a file of the card, by its name alone
+		name := path.Base("/" + file)
+		return []string{"/" + name, "/cache/" + name, "/model/" + name}, true
+	case scheme == "ftp":
+		return []string{path.Clean("/" + rest)}, true
+	case scheme == "file":
+		for _, mount := range mounts(p.model) {
+			if name, ok := strings.CutPrefix(rest, mount); ok {
+				names = append(names, path.Clean(name))
+			}
+		}
+		return names, true
+	}
+	return nil, scheme != "http" && scheme != "https"
+}
+
+// mounts are where a printer's own system has the card.
+func mounts(m bambu.Model) []string {
+	switch {
+	case strings.HasPrefix(m.Code, "X1"):
+		return []string{"/sdcard", "/mnt/sdcard"}
+	case m.Reports == bambu.StyleDelta:
+		return []string{"/sdcard"}
+	}
+	return []string{"/media/usb0"}
+}
