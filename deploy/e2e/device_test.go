@@ -232,7 +232,7 @@ func (r *rig) stream(printer, fps int) (next func() ([]byte, error), shut func()
 		r.t.Fatal(err)
 	}
 	req.Header.Set("X-API-Key", r.key)
-	res, err := r.client.Do(req)
+	res, err := r.client.Do(req) //nolint:bodyclose // shut does it
 	if err != nil {
 		r.t.Fatal(err)
 	}

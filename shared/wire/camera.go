@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// CapCamera: 2026-11-24, the pictures of a printer's camera, on the bulk lane:
+	// CapCamera came 2026-11-24: the pictures of a printer's camera, on the bulk lane:
 	//
 	//	GET /v1/printers/{serial}/camera/stream?fps=   → frames, each one JPEG
 	//	GET /v1/printers/{serial}/camera/h264          → frames, each one access unit of

@@ -1,7 +1,7 @@
 package wire
 
 const (
-	// CapFiles: 2026-11-24, the files on a printer:
+	// CapFiles came 2026-11-24: the files on a printer:
 	//
 	//	GET    /v1/printers/{serial}/files?path=            → FileList (control lane)
 	//	DELETE /v1/printers/{serial}/files?path=            → {} (control lane)

@@ -43,18 +43,7 @@ type rig struct {
 // of the test, or of its bubble, is the caller's: close.
 func newRig(t *testing.T, kind bambu.Camera, addr string, o Options) *rig {
 	t.Helper()
-	r := &rig{t: t, over: make(chan error, 1)}
-	model, _ := bambu.ModelByCode(map[bambu.Camera]string{bambu.CameraJPEG: "P1S", bambu.CameraRTSP: "X1C"}[kind])
-	r.target = Target{Serial: serial, Address: addr, AccessCode: code, Model: model, TLS: &tls.Config{
-		ServerName: serial, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
-		InsecureSkipVerify: true, // VerifyConnection does it
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			if cs.PeerCertificates[0].Subject.CommonName != serial {
-				return errors.New("certificate is of another")
-			}
-			return nil
-		},
-	}}
+	r := &rig{t: t, over: make(chan error, 1), target: targetAt(kind, addr)}
 	o.Log = slog.New(slog.DiscardHandler)
 	if o.Target == nil {
 		o.Target = func(s string) (Target, error) {
@@ -69,6 +58,22 @@ func newRig(t *testing.T, kind bambu.Camera, addr string, o Options) *rig {
 	ctx, r.cancel = context.WithCancel(context.Background())
 	go func() { r.over <- r.Run(ctx) }()
 	return r
+}
+
+// targetAt is a printer's camera, with the checks of its certificate that the
+// session makes.
+func targetAt(kind bambu.Camera, addr string) Target {
+	model, _ := bambu.ModelByCode(map[bambu.Camera]string{bambu.CameraJPEG: "P1S", bambu.CameraRTSP: "X1C"}[kind])
+	return Target{Serial: serial, Address: addr, AccessCode: code, Model: model, TLS: &tls.Config{
+		ServerName: serial, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection does it
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			if cs.PeerCertificates[0].Subject.CommonName != serial {
+				return errors.New("certificate is of another")
+			}
+			return nil
+		},
+	}}
 }
 
 // close ends the Hub, then the cameras.

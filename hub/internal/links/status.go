@@ -21,9 +21,9 @@ type Status struct {
 	RTT, BulkRTT time.Duration // of a hello on each lane, 0: not measured
 	// ClockAhead is how much the agent's clock is ahead of ours, give or take RTT.
 	ClockAhead time.Duration
-	Config       ConfigStatus
-	StateAt      time.Time // of the last line of its state stream
-	BadLines     int64     // of that stream, in this session
+	Config     ConfigStatus
+	StateAt    time.Time // of the last line of its state stream
+	BadLines   int64     // of that stream, in this session
 
 	Control, Bulk tunnel.Traffic
 }
