@@ -24,7 +24,7 @@ var drivers = []string{"modernc.org/sqlite", "github.com/jackc/pgx", "github.com
 
 // testOnly are the packages for tests and demonstrations, with what lies in
 // their folders: the simulator's command is one of them.
-var testOnly = []string{"shared/simprinter", "shared/memnet", "shared/archtest", "hub/internal/store/pgtest", "hub/internal/blob/blobtest"}
+var testOnly = []string{"shared/simprinter", "shared/memnet", "shared/testcert", "shared/archtest", "hub/internal/store/pgtest", "hub/internal/blob/blobtest"}
 
 var importRules = []rule{
 	{

@@ -2,12 +2,7 @@ package ftpserver
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
 	"math/big"
 	"net"
@@ -17,9 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"bambuddy/shared/memnet"
+	"bambuddy/shared/testcert"
 )
 
 const secret = "12345678"
@@ -67,18 +62,9 @@ func login(user, password string) bool { return user == "bblp" && password == se
 
 func selfSigned(t testing.TB) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	like := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "printer"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, like, like, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		Certificates: []tls.Certificate{testcert.New(t, "printer")},
 	}
 }
 

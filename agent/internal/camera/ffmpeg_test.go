@@ -96,7 +96,7 @@ func TestPicturesOfVideo(t *testing.T) {
 		next(t, quick, 2*time.Second)
 		got++
 	}
-	if got < 10 || got > 18 {
+	if got < 6 || got > 18 { // a busy machine may make fewer
 		t.Errorf("%d pictures in 3 s, want 15", got)
 	}
 	again := time.Now()

@@ -79,11 +79,11 @@ func BenchmarkTenCameras(b *testing.B) {
 	addr, stop := camerasProcess(b)
 	defer stop()
 	target := targetAt(bambu.CameraJPEG, addr)
-	h := New(Options{
-		Target: func(string) (Target, error) { return target, nil },
-		Dial:   (&net.Dialer{}).DialContext, Log: slog.New(slog.DiscardHandler),
-	})
 	for b.Loop() {
+		h := New(Options{
+			Target: func(string) (Target, error) { return target, nil },
+			Dial:   (&net.Dialer{}).DialContext, Log: slog.New(slog.DiscardHandler),
+		})
 		ctx, cancel := context.WithCancel(b.Context())
 		var parts sync.WaitGroup
 		parts.Go(func() { _ = h.Run(ctx) })

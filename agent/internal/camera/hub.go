@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 
 	"bambuddy/shared/bambu"
@@ -37,13 +38,14 @@ type Hub struct {
 	shots    map[string]*shot
 }
 
-// maxStills is how many stills are decoded at a time: each costs 70 MB.
-const maxStills = 2
+// maxStills is how many stills are decoded at a time: each costs 70 MB and a
+// tenth of a second of one core.
+func maxStills() int { return max(2, runtime.NumCPU()) }
 
 // New makes a Hub. Nothing is opened before Run.
 func New(o Options) *Hub {
 	return &Hub{
-		o: o, wake: make(chan struct{}, 1), stew: make(chan struct{}, maxStills),
+		o: o, wake: make(chan struct{}, 1), stew: make(chan struct{}, maxStills()),
 		feeds: map[string]*feed{}, shots: map[string]*shot{},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
+	"bambuddy/shared/memnet"
 	"bambuddy/shared/simprinter/simcam"
 )
 
@@ -115,6 +117,26 @@ func TestStopEndsEveryStream(t *testing.T) {
 			t.Error("the camera stays open")
 		}
 		next(t, r.watch(JPEG, 0), 3*time.Second)
+	})
+}
+
+func TestWhoComesBeforeRunIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := memnet.New()
+		l, err := network.Listen("cam:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Dial: network.Dialer("agent"), Log: slog.New(slog.DiscardHandler)}
+		o.Target = func(string) (Target, error) { return targetAt(bambu.CameraJPEG, "cam:1"), nil }
+		r := &rig{t: t, Hub: New(o), over: make(chan error, 1)}
+		r.serve(bambu.CameraJPEG, simcam.Quirks{}, l)
+		v := r.watch(JPEG, 0)
+		var ctx context.Context
+		ctx, r.cancel = context.WithCancel(context.Background())
+		go func() { r.over <- r.Run(ctx) }()
+		next(t, v, 2*time.Second)
+		r.close()
 	})
 }
 

@@ -139,8 +139,15 @@ func (f *feed) explain(t Target, err error, worked bool) error {
 // closed tells whether the other side has hung up.
 func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, winReset) || errors.Is(err, winAborted)
 }
+
+// What Windows calls a reset; nothing on other systems.
+const (
+	winReset   = syscall.Errno(10054)
+	winAborted = syscall.Errno(10053)
+)
 
 // onDone calls fn when ctx ends, or when the function it returns is called; that
 // function waits until fn has returned.

@@ -2,16 +2,10 @@ package camera
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -21,6 +15,7 @@ import (
 	"bambuddy/shared/farm"
 	"bambuddy/shared/memnet"
 	"bambuddy/shared/simprinter/simcam"
+	"bambuddy/shared/testcert"
 )
 
 const (
@@ -153,19 +148,7 @@ func fakeRig(t *testing.T, kind bambu.Camera, serve func(n int, c net.Conn)) *ri
 
 func serverTLS(t testing.TB, name string) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MaxVersion: tls.VersionTLS12}
+	return &tls.Config{Certificates: []tls.Certificate{testcert.New(t, name)}, MaxVersion: tls.VersionTLS12}
 }
 
 // watch is Watch that has to work.

@@ -2,15 +2,9 @@ package diagnose
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -20,6 +14,7 @@ import (
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/memnet"
+	"bambuddy/shared/testcert"
 	"bambuddy/shared/wire"
 )
 
@@ -60,19 +55,7 @@ func listen(t *testing.T, network *memnet.Network, addr string, answer func(net.
 // shows is a TLS server with a certificate of a name.
 func shows(t *testing.T, name string) func(net.Conn) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	config := &tls.Config{Certificates: []tls.Certificate{testcert.New(t, name)}}
 	return func(c net.Conn) {
 		server := tls.Server(c, config)
 		if server.HandshakeContext(context.Background()) == nil {

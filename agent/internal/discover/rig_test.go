@@ -2,24 +2,18 @@ package discover
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"bambuddy/shared/memnet"
+	"bambuddy/shared/testcert"
 )
 
 const (
@@ -118,19 +112,7 @@ func detectReply(serial, model string) string {
 // shows is a TLS server whose certificate has a name.
 func shows(t *testing.T, name string) func(net.Conn) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	config := &tls.Config{Certificates: []tls.Certificate{testcert.New(t, name)}}
 	return func(c net.Conn) {
 		server := tls.Server(c, config)
 		if server.HandshakeContext(context.Background()) == nil {

@@ -3,16 +3,10 @@ package fleet
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +19,7 @@ import (
 
 	"bambuddy/shared/farm"
 	"bambuddy/shared/memnet"
+	"bambuddy/shared/testcert"
 	"bambuddy/shared/wire"
 )
 
@@ -60,7 +55,7 @@ func (p *printers) on(serial string) {
 	if err := b.AddHook(new(gate), nil); err != nil {
 		p.t.Fatal(err)
 	}
-	secure := tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{newCert(p.t, serial)}})
+	secure := tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{testcert.New(p.t, serial)}})
 	if err := b.AddListener(listeners.NewNet("mqtt", secure)); err != nil {
 		p.t.Fatal(err)
 	}
@@ -104,23 +99,6 @@ func (p *printers) off() {
 	for _, b := range p.brokers {
 		_ = b.Close()
 	}
-}
-
-func newCert(t *testing.T, cn string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cn},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // running is a Fleet that lives.

@@ -80,14 +80,12 @@ func (a *api) control() http.Handler {
 	return strict(mux)
 }
 
-// bulk is what the bulk lane serves: hello, by which the hub measures it, and rest.
-func (a *api) bulk(rest http.Handler) http.Handler {
+// bulk is what the bulk lane serves: hello, by which the hub measures it, and what
+// moves many bytes.
+func (a *api) bulk() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/hello", a.only(http.MethodGet, a.getHello))
 	a.site.bulk(mux, a)
-	if rest != nil {
-		mux.Handle("/", rest)
-	}
 	return strict(mux)
 }
 

@@ -24,7 +24,6 @@ type Options struct {
 	Fleet      Fleet
 	Journal    *Journal        // of commands; nil: ids are remembered until the process ends
 	Site       Site            // what else the agent does at its LAN
-	Bulk       http.Handler    // what the bulk lane serves beyond /v1/hello; nil: nothing
 	AllowPlain bool            // an http address of another machine
 	Dial       tunnel.DialFunc // nil: the operating system's
 	Proxy      func(*http.Request) (*url.URL, error)
@@ -56,7 +55,7 @@ func New(o Options) *Link {
 		log: o.Log.With("hub", o.Identity.HubURL),
 	}
 	a := newAPI(o, time.Now())
-	l.api, l.bulk = a.control(), a.bulk(o.Bulk)
+	l.api, l.bulk = a.control(), a.bulk()
 	l.status.Since = time.Now()
 	return l
 }

@@ -2,7 +2,6 @@ package hublink
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -17,9 +16,7 @@ func TestBothLanesComeUpAndAreServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		defer h.stop()
-		l, stop := h.run(quiet(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"from":"outside"}`)
-		}))
+		l, stop := h.run(quiet(), all(&fakeSite{}))
 		control, bulk := h.next(tunnel.Control), h.next(tunnel.Bulk)
 		if control.sess != "session-1" || bulk.sess != "session-1" {
 			t.Errorf("sessions %q and %q", control.sess, bulk.sess)
@@ -30,11 +27,11 @@ func TestBothLanesComeUpAndAreServed(t *testing.T) {
 				t.Errorf("hello %+v, %v", hello, err)
 			}
 		}
-		var got struct{ From string }
-		if err := bulk.client.Call(t.Context(), "GET", "/v1/files/1", nil, &got); err != nil || got.From != "outside" {
-			t.Errorf("the injected bulk handler gave %+v, %v", got, err)
+		const picture = "/v1/printers/S1/camera/snapshot"
+		if err := bulk.client.Call(t.Context(), "GET", picture, nil, nil); err != nil {
+			t.Errorf("bulk gives no picture: %v", err)
 		}
-		if err := control.client.Call(t.Context(), "GET", "/v1/files/1", nil, nil); !farm.Is(err, farm.NotFound) {
+		if err := control.client.Call(t.Context(), "GET", picture, nil, nil); !farm.Is(err, farm.NotFound) {
 			t.Errorf("control answers a bulk path with %v", err)
 		}
 		s := l.Status()
@@ -47,11 +44,11 @@ func TestBothLanesComeUpAndAreServed(t *testing.T) {
 	})
 }
 
-func TestWithoutABulkHandlerThereIsOnlyHello(t *testing.T) {
+func TestWithoutASiteBulkHasOnlyHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		defer h.stop()
-		_, stop := h.run(quiet(), nil)
+		_, stop := h.run(quiet(), Site{})
 		h.next(tunnel.Control)
 		bulk := h.next(tunnel.Bulk)
 		if err := bulk.client.Call(t.Context(), "GET", "/v1/hello", nil, nil); err != nil {
@@ -70,7 +67,7 @@ func TestControlLostEndsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		defer h.stop()
-		l, stop := h.run(quiet(), nil)
+		l, stop := h.run(quiet(), Site{})
 		control, bulk := h.next(tunnel.Control), h.next(tunnel.Bulk)
 		time.Sleep(2 * time.Minute)
 		start := time.Now()
@@ -98,7 +95,7 @@ func TestBulkLostIsRedialledAlone(t *testing.T) {
 		h := newHub(t)
 		defer h.stop()
 		var log lines
-		l, stop := h.run(logTo(&log), nil)
+		l, stop := h.run(logTo(&log), Site{})
 		control, bulk := h.next(tunnel.Control), h.next(tunnel.Bulk)
 		for range 3 {
 			bulk.client.Close(tunnel.StatusReplaced, "test")
@@ -125,7 +122,7 @@ func TestRestartingHubIsVisitedSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		defer h.stop()
-		_, stop := h.run(quiet(), nil)
+		_, stop := h.run(quiet(), Site{})
 		var soonest, latest time.Duration = time.Hour, 0
 		control := h.next(tunnel.Control)
 		for range 30 {
@@ -161,7 +158,7 @@ func TestRefusalsEndNothing(t *testing.T) {
 			defer h.stop()
 			h.refuse(tc.no)
 			var log lines
-			l, stop := h.run(logTo(&log), nil)
+			l, stop := h.run(logTo(&log), Site{})
 			last := h.next(tunnel.Control)
 			for range 4 {
 				next := h.next(tunnel.Control)
@@ -195,7 +192,7 @@ func TestDrainingHubIsObeyed(t *testing.T) {
 		h.answer = func(w http.ResponseWriter, _ *http.Request) {
 			tunnel.Answer(w, farm.Errorf(farm.Unavailable, "restarting"), 40*time.Second)
 		}
-		_, stop := h.run(quiet(), nil)
+		_, stop := h.run(quiet(), Site{})
 		last := h.next(tunnel.Control)
 		for range 5 {
 			next := h.next(tunnel.Control)
@@ -213,7 +210,7 @@ func TestUnreachableHubIsTriedWithGrowingPauses(t *testing.T) {
 		h := newHub(t)
 		h.stop()
 		var log lines
-		l, stop := h.run(logTo(&log), nil)
+		l, stop := h.run(logTo(&log), Site{})
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
 		if s := l.Status(); s.Connected || s.Problem == "" || time.Until(s.NextTry) > time.Minute {
@@ -245,7 +242,7 @@ func TestShortSessionsDoNotResetThePauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		defer h.stop()
-		_, stop := h.run(quiet(), nil)
+		_, stop := h.run(quiet(), Site{})
 		var longest time.Duration
 		last := time.Now()
 		for range 20 {
@@ -268,7 +265,7 @@ func TestWrongHubIsReportedAndRetried(t *testing.T) {
 		defer h.stop()
 		h.id.HubID = "the hub before"
 		var log lines
-		l, stop := h.run(logTo(&log), nil)
+		l, stop := h.run(logTo(&log), Site{})
 		h.next(tunnel.Control)
 		h.next(tunnel.Control)
 		synctest.Wait()
@@ -299,7 +296,7 @@ func TestRunEndsInEveryState(t *testing.T) {
 		} {
 			h := newHub(t)
 			prepare(h)
-			_, stop := h.run(quiet(), nil)
+			_, stop := h.run(quiet(), Site{})
 			time.Sleep(5 * time.Second)
 			start := time.Now()
 			stop()
@@ -314,7 +311,7 @@ func TestRunEndsInEveryState(t *testing.T) {
 func TestCutNetworkIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
-		l, stop := h.run(quiet(), nil)
+		l, stop := h.run(quiet(), Site{})
 		h.next(tunnel.Control)
 		h.next(tunnel.Bulk)
 		time.Sleep(time.Minute)

@@ -187,9 +187,9 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *fakeHub) next(lane tunnel.Lane) knock { return <-h.knocks[lane] }
 
 // run starts a link to the hub; the function it gives ends it and waits.
-func (h *fakeHub) run(log *slog.Logger, bulk http.Handler) (*Link, func()) {
+func (h *fakeHub) run(log *slog.Logger, site Site) (*Link, func()) {
 	l := New(Options{
-		Identity: h.id, BootID: "boot-1", Version: "1.2.3", Fleet: &fakeFleet{}, Bulk: bulk,
+		Identity: h.id, BootID: "boot-1", Version: "1.2.3", Fleet: &fakeFleet{}, Site: site,
 		AllowPlain: true, Dial: h.network.Dialer("agent"), Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

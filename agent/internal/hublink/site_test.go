@@ -94,15 +94,15 @@ func TestWhatTheSiteServes(t *testing.T) {
 		{a.control(), "DELETE", "/v1/printers/S1/files?path=/a", "", `{}`},
 		{a.control(), "POST", "/v1/discover", `{"ranges":["10.0.0.0/24"]}`, `"serial":"10.0.0.0/24"`},
 		{a.control(), "POST", "/v1/probe", `{"serial":"S9","address":"x"}`, `"serial":"S9"`},
-		{a.bulk(nil), "GET", "/v1/printers/S1/files/download?path=/abc", "", "/abc"},
-		{a.bulk(nil), "GET", "/v1/printers/S1/camera/snapshot", "", "jpeg"},
+		{a.bulk(), "GET", "/v1/printers/S1/files/download?path=/abc", "", "/abc"},
+		{a.bulk(), "GET", "/v1/printers/S1/camera/snapshot", "", "jpeg"},
 	} {
 		w := call(c.lane, c.method, c.path, c.body)
 		if w.Code != 200 || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s %s: %d %s", c.method, c.path, w.Code, w.Body)
 		}
 	}
-	if h := call(a.bulk(nil), "GET", "/v1/printers/S1/files/download?path=/abc", "").Header(); h.Get("Content-Length") != "4" {
+	if h := call(a.bulk(), "GET", "/v1/printers/S1/files/download?path=/abc", "").Header(); h.Get("Content-Length") != "4" {
 		t.Errorf("download: %v", h)
 	}
 	if w := call(a.control(), "PUT", "/v1/printers/S1/files?path=/a", ""); w.Code != 405 {
@@ -124,7 +124,7 @@ func TestCapabilitiesNameWhatIsServed(t *testing.T) {
 		if got := a.hello().Capabilities; !slices.Equal(got[3:], c.want) {
 			t.Errorf("%v, want %v", got, c.want)
 		}
-		served := call(a.bulk(nil), "GET", "/v1/printers/S1/camera/snapshot", "").Code == 200
+		served := call(a.bulk(), "GET", "/v1/printers/S1/camera/snapshot", "").Code == 200
 		if served != (c.site.Cameras != nil) {
 			t.Errorf("served without cameras: %v", served)
 		}
@@ -175,7 +175,7 @@ func (w *writer) Flush()                      {}
 
 func TestFrames(t *testing.T) {
 	f := &fakeSite{}
-	bulk := siteAPI(all(f)).bulk(nil)
+	bulk := siteAPI(all(f)).bulk()
 	for path, want := range map[string]string{
 		"/v1/printers/S1/camera/stream": "one two", "/v1/printers/S1/camera/stream?fps=7": "seven of S1", "/v1/printers/S1/camera/h264": "key!",
 	} {
@@ -205,9 +205,9 @@ func TestErrorsOfTheSite(t *testing.T) {
 		{a.control(), "DELETE", "/v1/printers/S1/files?path=/a", ""},
 		{a.control(), "POST", "/v1/discover", "{}"},
 		{a.control(), "POST", "/v1/probe", "{}"},
-		{a.bulk(nil), "GET", "/v1/printers/S1/files/download?path=/abc", ""},
-		{a.bulk(nil), "GET", "/v1/printers/S1/camera/stream", ""},
-		{a.bulk(nil), "GET", "/v1/printers/S1/camera/snapshot", ""},
+		{a.bulk(), "GET", "/v1/printers/S1/files/download?path=/abc", ""},
+		{a.bulk(), "GET", "/v1/printers/S1/camera/stream", ""},
+		{a.bulk(), "GET", "/v1/printers/S1/camera/snapshot", ""},
 	} {
 		w := call(c.lane, c.method, c.path, c.body)
 		var e wire.Error
@@ -221,5 +221,5 @@ func TestErrorsOfTheSite(t *testing.T) {
 			t.Errorf("a download that broke off looks whole: %v", p)
 		}
 	}()
-	call(a.bulk(nil), "GET", "/v1/printers/S1/files/download?path=/abc", "")
+	call(a.bulk(), "GET", "/v1/printers/S1/files/download?path=/abc", "")
 }

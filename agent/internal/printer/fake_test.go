@@ -3,15 +3,9 @@ package printer
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -23,6 +17,7 @@ import (
 
 	"bambuddy/shared/farm"
 	"bambuddy/shared/memnet"
+	"bambuddy/shared/testcert"
 	"bambuddy/shared/wire"
 )
 
@@ -72,28 +67,11 @@ const fullReport = `{"print":{"command":"push_status","msg":0,"gcode_state":"IDL
 
 func newFake(t *testing.T, network *memnet.Network, serial string) *fake {
 	f := &fake{
-		t: t, net: network, serial: serial, code: goodCode, cert: newCert(t, serial), full: fullReport, conns: map[*fakeConn]bool{},
+		t: t, net: network, serial: serial, code: goodCode, cert: testcert.New(t, serial), full: fullReport, conns: map[*fakeConn]bool{},
 		version: `{"info":{"command":"get_version","sequence_id":"1","module":[{"name":"ota","sw_ver":"01.09.00.00","sn":"` + serial + `"}]}}`,
 	}
 	f.on()
 	return f
-}
-
-func newCert(t *testing.T, cn string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cn},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // on switches the printer on.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bambuddy/shared/farm"
+	"bambuddy/shared/testcert"
 	"bambuddy/shared/wire"
 )
 
@@ -91,7 +92,7 @@ func TestCodeIsNeverShownToAnotherPrinter(t *testing.T) {
 		r := newRig(t, x1Serial)
 		defer r.cleanUp()
 		r.until(wire.Online, 5*time.Second)
-		r.set(func() { r.cert = newCert(t, "00M00A000000777"); r.logins = 0 })
+		r.set(func() { r.cert = testcert.New(t, "00M00A000000777"); r.logins = 0 })
 		r.net.Reset("agent")
 		r.until(wire.WrongSerial, time.Minute)
 		after(10 * time.Minute)
@@ -109,7 +110,7 @@ func TestCertificateIsPinned(t *testing.T) {
 		r := newRig(t, x1Serial)
 		defer r.cleanUp()
 		r.until(wire.Online, 5*time.Second)
-		r.set(func() { r.cert = newCert(t, x1Serial); r.logins = 0 })
+		r.set(func() { r.cert = testcert.New(t, x1Serial); r.logins = 0 })
 		r.net.Reset("agent")
 		r.until(wire.CertificateChanged, time.Minute)
 		after(10 * time.Minute)

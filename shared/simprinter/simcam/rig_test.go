@@ -3,16 +3,10 @@ package simcam
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -20,6 +14,7 @@ import (
 
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/memnet"
+	"bambuddy/shared/testcert"
 )
 
 const (
@@ -51,7 +46,7 @@ func newRig(t *testing.T, kind bambu.Camera, q Quirks) *rig {
 func start(t *testing.T, kind bambu.Camera, l net.Listener) (*Server, func()) {
 	t.Helper()
 	s := New(Config{
-		Kind: kind, TLS: &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MaxVersion: tls.VersionTLS12},
+		Kind: kind, TLS: &tls.Config{Certificates: []tls.Certificate{testcert.New(t, "01P00A000000001")}, MaxVersion: tls.VersionTLS12},
 		Code: func() string { return code }, Every: 500 * time.Millisecond,
 		Scene: func() Scene { return Scene{Serial: "01P00A000000001", Name: "P1S 1", State: "RUNNING", Percent: 42} },
 	})
@@ -64,23 +59,6 @@ func start(t *testing.T, kind bambu.Camera, l net.Listener) (*Server, func()) {
 			t.Error(err)
 		}
 	}
-}
-
-func certificate(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "01P00A000000001"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // dial connects with TLS.
