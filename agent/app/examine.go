@@ -103,7 +103,7 @@ func (x examiner) files(ctx context.Context, client *ftps.Client, t diagnose.Tar
 }
 
 // picture takes the first picture of a printer's camera, or the first of its video.
-func (x examiner) picture(ctx context.Context, cameras *camera.Hub, t diagnose.Target) error {
+func (x examiner) picture(ctx context.Context, cameras *camera.Relay, t diagnose.Target) error {
 	kind := camera.JPEG
 	if t.Model.Camera == bambu.CameraRTSP {
 		kind = camera.H264 // needs no ffmpeg

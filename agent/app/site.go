@@ -29,7 +29,7 @@ import (
 type site struct {
 	fleet    *fleet.Fleet
 	files    *ftps.Client
-	cameras  *camera.Hub
+	cameras  *camera.Relay
 	discover *discover.Discoverer
 	diagnose *diagnose.Diagnoser
 }
@@ -229,14 +229,14 @@ func (l linkedFiles) Download(ctx context.Context, serial, path string, size fun
 }
 
 // linkedCameras are the cameras as the link wants them.
-type linkedCameras struct{ *camera.Hub }
+type linkedCameras struct{ *camera.Relay }
 
 func (l linkedCameras) Watch(ctx context.Context, serial string, video bool, fps float64) (hublink.Viewer, error) {
 	kind := camera.JPEG
 	if video {
 		kind = camera.H264
 	}
-	v, err := l.Hub.Watch(ctx, serial, kind, fps)
+	v, err := l.Relay.Watch(ctx, serial, kind, fps)
 	if err != nil {
 		return nil, err
 	}

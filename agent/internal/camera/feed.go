@@ -23,7 +23,7 @@ const (
 
 // feed is one printer's camera: one upstream and everyone who watches it.
 type feed struct {
-	hub     *Hub
+	relay   *Relay
 	serial  string
 	camera  bambu.Camera
 	log     *slog.Logger
@@ -40,9 +40,9 @@ type feed struct {
 	bytes   int     // of group
 }
 
-func newFeed(h *Hub, serial string, camera bambu.Camera) *feed {
+func newFeed(r *Relay, serial string, camera bambu.Camera) *feed {
 	return &feed{
-		hub: h, serial: serial, camera: camera, log: h.o.Log.With("serial", serial),
+		relay: r, serial: serial, camera: camera, log: r.o.Log.With("serial", serial),
 		gone: make(chan struct{}), turnout: make(chan struct{}, 1), rate: make(chan struct{}, 1),
 		viewers: map[*Viewer]struct{}{},
 	}
@@ -52,7 +52,7 @@ func newFeed(h *Hub, serial string, camera bambu.Camera) *feed {
 // ctx ends.
 func (f *feed) run(ctx context.Context) {
 	defer close(f.gone)
-	defer f.hub.forget(f)
+	defer f.relay.forget(f)
 	ctx, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
 	parts.Go(func() {
@@ -61,7 +61,7 @@ func (f *feed) run(ctx context.Context) {
 			cancel()
 		}
 	})
-	if f.camera == bambu.CameraRTSP && f.hub.o.FFmpeg != "" {
+	if f.camera == bambu.CameraRTSP && f.relay.o.FFmpeg != "" {
 		parts.Go(func() { f.transcode(ctx) })
 	}
 	f.attend(ctx)

@@ -51,10 +51,10 @@ func stillArgs(n int) []string {
 // ffmpeg runs the program until it ends, ctx ends or picture returns false.
 // write fills its input and returns soon after its context has ended or writing
 // fails. Nothing of it is left when ffmpeg returns.
-func (h *Hub) ffmpeg(ctx context.Context, args []string, write func(context.Context, io.Writer) error, picture func([]byte) bool) error {
+func (r *Relay) ffmpeg(ctx context.Context, args []string, write func(context.Context, io.Writer) error, picture func([]byte) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, h.o.FFmpeg, args...)
+	cmd := exec.CommandContext(ctx, r.o.FFmpeg, args...)
 	cmd.WaitDelay = killDelay
 	complaints := &head{}
 	cmd.Stderr = complaints

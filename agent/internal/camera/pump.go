@@ -83,14 +83,14 @@ func (f *feed) hopeless(err error, began, seen time.Time, tries int) bool {
 // session is one connection from dial to its end; it tells when the last frame
 // came.
 func (f *feed) session(ctx context.Context) (last time.Time, err error) {
-	t, err := f.hub.o.Target(f.serial)
+	t, err := f.relay.o.Target(f.serial)
 	if err != nil {
 		return last, err
 	}
 	if kind, err := t.kind(); err != nil || kind != f.camera {
 		return last, finalError{farm.Errorf(farm.Conflict, "the printer's model has changed; open its camera again")}
 	}
-	conn, raw, err := f.hub.dial(ctx, t)
+	conn, raw, err := f.relay.dial(ctx, t)
 	if err != nil {
 		return last, err
 	}
@@ -132,7 +132,7 @@ func (f *feed) explain(t Target, err error, worked bool) error {
 		return offline(err, "the camera closed the connection without a picture: the access code is wrong, "+
 			"another program is watching or the printer is still starting")
 	default:
-		return f.hub.shut(t, err)
+		return f.relay.shut(t, err)
 	}
 }
 

@@ -23,9 +23,9 @@ const (
 	code   = farm.Secret("12345678")
 )
 
-// rig is a Hub and one printer's camera.
+// rig is a Relay and one printer's camera.
 type rig struct {
-	*Hub
+	*Relay
 	t      *testing.T
 	target Target
 	cancel context.CancelFunc
@@ -34,7 +34,7 @@ type rig struct {
 	ends   []func()
 }
 
-// newRig makes a Hub that runs, for a camera at addr that is dialled so. The end
+// newRig makes a Relay that runs, for a camera at addr that is dialled so. The end
 // of the test, or of its bubble, is the caller's: close.
 func newRig(t *testing.T, kind bambu.Camera, addr string, o Options) *rig {
 	t.Helper()
@@ -48,7 +48,7 @@ func newRig(t *testing.T, kind bambu.Camera, addr string, o Options) *rig {
 			return r.target, nil
 		}
 	}
-	r.Hub = New(o)
+	r.Relay = New(o)
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	go func() { r.over <- r.Run(ctx) }()
@@ -71,7 +71,7 @@ func targetAt(kind bambu.Camera, addr string) Target {
 	}}
 }
 
-// close ends the Hub, then the cameras.
+// close ends the Relay, then the cameras.
 func (r *rig) close() {
 	r.t.Helper()
 	r.cancel()

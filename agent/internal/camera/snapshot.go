@@ -25,15 +25,15 @@ type shot struct {
 // is shared: do not change it. Errors: those of Watch, and
 // farm.PrinterNotConnected when the camera cannot be had or shows nothing in
 // time.
-func (h *Hub) Snapshot(ctx context.Context, serial string) ([]byte, error) {
-	camera, err := h.camera(serial)
+func (r *Relay) Snapshot(ctx context.Context, serial string) ([]byte, error) {
+	camera, err := r.camera(serial)
 	if err != nil {
 		return nil, err
 	}
-	if camera == bambu.CameraRTSP && h.o.FFmpeg == "" {
+	if camera == bambu.CameraRTSP && r.o.FFmpeg == "" {
 		return nil, noFFmpeg()
 	}
-	s, err := h.shot(serial, camera)
+	s, err := r.shot(serial, camera)
 	if err != nil {
 		return nil, err
 	}
@@ -46,31 +46,31 @@ func (h *Hub) Snapshot(ctx context.Context, serial string) ([]byte, error) {
 }
 
 // shot joins the snapshot that is being taken, or begins one.
-func (h *Hub) shot(serial string, camera bambu.Camera) (*shot, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.over {
+func (r *Relay) shot(serial string, camera bambu.Camera) (*shot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
 		return nil, farm.Errorf(farm.Unavailable, "the agent is ending")
 	}
-	if s := h.shots[serial]; s != nil {
+	if s := r.shots[serial]; s != nil {
 		return s, nil
 	}
 	s := &shot{done: make(chan struct{})}
-	h.shots[serial] = s
-	h.start(func(ctx context.Context) {
-		s.data, s.err = h.shoot(ctx, serial, camera)
-		h.mu.Lock()
-		delete(h.shots, serial)
-		h.mu.Unlock()
+	r.shots[serial] = s
+	r.start(func(ctx context.Context) {
+		s.data, s.err = r.shoot(ctx, serial, camera)
+		r.mu.Lock()
+		delete(r.shots, serial)
+		r.mu.Unlock()
 		close(s.done)
 	})
 	return s, nil
 }
 
-func (h *Hub) shoot(ctx context.Context, serial string, camera bambu.Camera) ([]byte, error) {
+func (r *Relay) shoot(ctx context.Context, serial string, camera bambu.Camera) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
 	defer cancel()
-	data, err := h.picture(ctx, serial, camera)
+	data, err := r.picture(ctx, serial, camera)
 	switch {
 	case err == nil:
 		return data, nil
@@ -83,12 +83,12 @@ func (h *Hub) shoot(ctx context.Context, serial string, camera bambu.Camera) ([]
 	}
 }
 
-func (h *Hub) picture(ctx context.Context, serial string, camera bambu.Camera) ([]byte, error) {
+func (r *Relay) picture(ctx context.Context, serial string, camera bambu.Camera) ([]byte, error) {
 	v := &Viewer{kind: JPEG, hidden: true}
 	if camera == bambu.CameraRTSP {
 		v.kind = H264
 	}
-	v, err := h.join(ctx, serial, camera, v)
+	v, err := r.join(ctx, serial, camera, v)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (h *Hub) picture(ctx context.Context, serial string, camera bambu.Camera) (
 	if err != nil {
 		return nil, err
 	}
-	return h.still(ctx, units)
+	return r.still(ctx, units)
 }
 
 // fresh is the last picture if it can pass for the present, else nil.
@@ -136,16 +136,16 @@ func now(ctx context.Context, v *Viewer) ([]Frame, error) {
 }
 
 // still makes a picture of the last of the units.
-func (h *Hub) still(ctx context.Context, units []Frame) ([]byte, error) {
+func (r *Relay) still(ctx context.Context, units []Frame) ([]byte, error) {
 	select {
-	case h.stew <- struct{}{}:
-		defer func() { <-h.stew }()
+	case r.stew <- struct{}{}:
+		defer func() { <-r.stew }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	picture, err := h.decodeLast(ctx, units)
+	picture, err := r.decodeLast(ctx, units)
 	if err != nil && len(units) > 1 && ctx.Err() == nil { // a frame too few: the key frame is a picture too
-		picture, err = h.decodeLast(ctx, units[:1])
+		picture, err = r.decodeLast(ctx, units[:1])
 	}
 	if err != nil && ctx.Err() == nil {
 		return nil, farm.Wrap(farm.Unavailable, err, "ffmpeg makes no picture of this camera's stream")
@@ -153,8 +153,8 @@ func (h *Hub) still(ctx context.Context, units []Frame) ([]byte, error) {
 	return picture, err
 }
 
-func (h *Hub) decodeLast(ctx context.Context, units []Frame) (picture []byte, err error) {
-	err = h.ffmpeg(ctx, stillArgs(len(units)), func(_ context.Context, in io.Writer) error {
+func (r *Relay) decodeLast(ctx context.Context, units []Frame) (picture []byte, err error) {
+	err = r.ffmpeg(ctx, stillArgs(len(units)), func(_ context.Context, in io.Writer) error {
 		for _, u := range units {
 			if _, err := in.Write(u.Data); err != nil {
 				return err

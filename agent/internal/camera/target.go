@@ -58,12 +58,12 @@ func offline(cause error, format string, args ...any) *farm.Error {
 
 // dial opens TLS to the camera. The connection that is returned belongs to the
 // caller; raw lies under it and can be closed without a farewell.
-func (h *Hub) dial(ctx context.Context, t Target) (conn *tls.Conn, raw net.Conn, err error) {
+func (r *Relay) dial(ctx context.Context, t Target) (conn *tls.Conn, raw net.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err = h.o.Dial(ctx, "tcp", t.Address)
+	raw, err = r.o.Dial(ctx, "tcp", t.Address)
 	if err != nil {
-		return nil, nil, h.unreachable(t, err)
+		return nil, nil, r.unreachable(t, err)
 	}
 	cfg := t.TLS.Clone()
 	var refused error
@@ -82,16 +82,16 @@ func (h *Hub) dial(ctx context.Context, t Target) (conn *tls.Conn, raw net.Conn,
 	case refused != nil:
 		return nil, nil, finalError{offline(nil, "the camera's certificate is not this printer's: %v", refused)}
 	case closed(err):
-		return nil, nil, h.shut(t, err)
+		return nil, nil, r.shut(t, err)
 	default:
 		return nil, nil, offline(err, "no TLS with the camera at %s", t.Address)
 	}
 }
 
 // unreachable words a connection that could not be made.
-func (h *Hub) unreachable(t Target, err error) error {
-	if h.off(t.Serial) {
-		return h.shut(t, err)
+func (r *Relay) unreachable(t Target, err error) error {
+	if r.off(t.Serial) {
+		return r.shut(t, err)
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
@@ -102,12 +102,12 @@ func (h *Hub) unreachable(t Target, err error) error {
 
 // shut words a camera that hangs up as soon as somebody calls, which is what a
 // printer does while its LAN live view is off.
-func (h *Hub) shut(t Target, err error) error {
+func (r *Relay) shut(t Target, err error) error {
 	said := "the camera closes the connection at once"
-	if h.off(t.Serial) {
+	if r.off(t.Serial) {
 		said = "the printer reports that its live view is off"
 	}
 	return offline(err, "%s: switch on LAN live view on the printer's screen", said)
 }
 
-func (h *Hub) off(serial string) bool { return h.o.LiveViewOff != nil && h.o.LiveViewOff(serial) }
+func (r *Relay) off(serial string) bool { return r.o.LiveViewOff != nil && r.o.LiveViewOff(serial) }

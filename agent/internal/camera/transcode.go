@@ -113,7 +113,7 @@ func (f *feed) decode(ctx context.Context, fps float64) (made bool, err error) {
 		cancel()
 	})
 	defer watchdog.Stop()
-	err = f.hub.ffmpeg(ctx, streamArgs(fps), func(ctx context.Context, in io.Writer) error {
+	err = f.relay.ffmpeg(ctx, streamArgs(fps), func(ctx context.Context, in io.Writer) error {
 		return pipe(ctx, v, in, &hungry)
 	}, func(data []byte) bool {
 		made = true

@@ -52,7 +52,7 @@ type Viewer struct {
 // Next waits for the next frame. Of pictures it is always the newest, and one
 // that was given is never given again; H.264 begins with a key frame, and
 // continues with one after a viewer was too slow. The error is io.EOF after
-// Close, Hub.Stop or the end of Hub.Run, and a *farm.Error when the camera
+// Close, Relay.Stop or the end of Relay.Run, and a *farm.Error when the camera
 // cannot be had (any more); the first call is where a caller learns that.
 func (v *Viewer) Next(ctx context.Context) (Frame, error) {
 	for {

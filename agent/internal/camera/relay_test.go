@@ -129,7 +129,7 @@ func TestWhoComesBeforeRunIsServed(t *testing.T) {
 		}
 		o := Options{Dial: network.Dialer("agent"), Log: slog.New(slog.DiscardHandler)}
 		o.Target = func(string) (Target, error) { return targetAt(bambu.CameraJPEG, "cam:1"), nil }
-		r := &rig{t: t, Hub: New(o), over: make(chan error, 1)}
+		r := &rig{t: t, Relay: New(o), over: make(chan error, 1)}
 		r.serve(bambu.CameraJPEG, simcam.Quirks{}, l)
 		v := r.watch(JPEG, 0)
 		var ctx context.Context

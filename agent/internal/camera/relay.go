@@ -11,7 +11,7 @@ import (
 	"bambuddy/shared/farm"
 )
 
-// Options are what a Hub is made of.
+// Options are what a Relay is made of.
 type Options struct {
 	// Target finds a printer's camera; farm.NotFound when the agent does not hold
 	// the printer. It is asked anew for every connection.
@@ -24,9 +24,9 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Hub holds the cameras that somebody watches. All methods are safe for
+// Relay holds the cameras that somebody watches. All methods are safe for
 // concurrent use.
-type Hub struct {
+type Relay struct {
 	o    Options
 	wake chan struct{} // holds one; Run looks at starting
 	stew chan struct{} // a token per still that is being decoded
@@ -42,9 +42,9 @@ type Hub struct {
 // tenth of a second of one core.
 func maxStills() int { return max(2, runtime.NumCPU()) }
 
-// New makes a Hub. Nothing is opened before Run.
-func New(o Options) *Hub {
-	return &Hub{
+// New makes a Relay. Nothing is opened before Run.
+func New(o Options) *Relay {
+	return &Relay{
 		o: o, wake: make(chan struct{}, 1), stew: make(chan struct{}, maxStills()),
 		feeds: map[string]*feed{}, shots: map[string]*shot{},
 	}
@@ -52,22 +52,22 @@ func New(o Options) *Hub {
 
 // Run serves viewers until ctx ends. It returns nil when every connection,
 // process and goroutine of theirs is gone.
-func (h *Hub) Run(ctx context.Context) error {
+func (r *Relay) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	for {
-		h.mu.Lock()
-		h.over = h.over || ctx.Err() != nil
-		for _, part := range h.starting { // after the end too: they have viewers to tell
+		r.mu.Lock()
+		r.over = r.over || ctx.Err() != nil
+		for _, part := range r.starting { // after the end too: they have viewers to tell
 			parts.Go(func() { part(ctx) })
 		}
-		h.starting = nil
-		over := h.over
-		h.mu.Unlock()
+		r.starting = nil
+		over := r.over
+		r.mu.Unlock()
 		if over {
 			break
 		}
 		select {
-		case <-h.wake:
+		case <-r.wake:
 		case <-ctx.Done():
 		}
 	}
@@ -76,10 +76,10 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 // start hands a part to Run. Callers hold h.mu and have seen that it is not over.
-func (h *Hub) start(part func(context.Context)) {
-	h.starting = append(h.starting, part)
+func (r *Relay) start(part func(context.Context)) {
+	r.starting = append(r.starting, part)
 	select {
-	case h.wake <- struct{}{}:
+	case r.wake <- struct{}{}:
 	default:
 	}
 }
@@ -90,8 +90,8 @@ func (h *Hub) start(part func(context.Context)) {
 // done. Errors: farm.NotFound, farm.Unsupported when the model has no such
 // camera, farm.FFmpegMissing for pictures of an H.264 camera without ffmpeg,
 // farm.Unavailable when the agent is ending.
-func (h *Hub) Watch(ctx context.Context, serial string, kind Kind, fps float64) (*Viewer, error) {
-	camera, err := h.camera(serial)
+func (r *Relay) Watch(ctx context.Context, serial string, kind Kind, fps float64) (*Viewer, error) {
+	camera, err := r.camera(serial)
 	switch {
 	case err != nil:
 		return nil, err
@@ -99,18 +99,18 @@ func (h *Hub) Watch(ctx context.Context, serial string, kind Kind, fps float64) 
 		return nil, farm.Errorf(farm.Invalid, "a camera shows %s or %s, not %q", JPEG, H264, kind)
 	case kind == H264 && camera != bambu.CameraRTSP:
 		return nil, farm.Errorf(farm.Unsupported, "the camera of this model sends pictures, not H.264")
-	case kind == JPEG && camera == bambu.CameraRTSP && h.o.FFmpeg == "":
+	case kind == JPEG && camera == bambu.CameraRTSP && r.o.FFmpeg == "":
 		return nil, noFFmpeg()
 	}
-	return h.join(ctx, serial, camera, &Viewer{kind: kind, fps: max(0, fps)})
+	return r.join(ctx, serial, camera, &Viewer{kind: kind, fps: max(0, fps)})
 }
 
 func noFFmpeg() error {
 	return farm.Errorf(farm.FFmpegMissing, "the camera of this model sends H.264, and the agent has no ffmpeg to make pictures of it")
 }
 
-func (h *Hub) camera(serial string) (bambu.Camera, error) {
-	t, err := h.o.Target(serial)
+func (r *Relay) camera(serial string) (bambu.Camera, error) {
+	t, err := r.o.Target(serial)
 	if err != nil {
 		return "", err
 	}
@@ -118,10 +118,10 @@ func (h *Hub) camera(serial string) (bambu.Camera, error) {
 }
 
 // join adds a viewer to the printer's feed, which begins if there is none.
-func (h *Hub) join(ctx context.Context, serial string, camera bambu.Camera, v *Viewer) (*Viewer, error) {
+func (r *Relay) join(ctx context.Context, serial string, camera bambu.Camera, v *Viewer) (*Viewer, error) {
 	v.wake = make(chan struct{}, 1)
 	for {
-		f, err := h.feed(serial, camera)
+		f, err := r.feed(serial, camera)
 		if err != nil {
 			return nil, err
 		}
@@ -137,34 +137,34 @@ func (h *Hub) join(ctx context.Context, serial string, camera bambu.Camera, v *V
 	}
 }
 
-func (h *Hub) feed(serial string, camera bambu.Camera) (*feed, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.over {
+func (r *Relay) feed(serial string, camera bambu.Camera) (*feed, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
 		return nil, farm.Errorf(farm.Unavailable, "the agent is ending")
 	}
-	f := h.feeds[serial]
+	f := r.feeds[serial]
 	if f == nil {
-		f = newFeed(h, serial, camera)
-		h.feeds[serial] = f
-		h.start(f.run)
+		f = newFeed(r, serial, camera)
+		r.feeds[serial] = f
+		r.start(f.run)
 	}
 	return f, nil
 }
 
 // forget takes a feed that has ended out of the list.
-func (h *Hub) forget(f *feed) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.feeds, f.serial)
+func (r *Relay) forget(f *feed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.feeds, f.serial)
 }
 
 // Stop ends the stream of everyone who watches this printer, closes its camera
 // and tells how many streams there were.
-func (h *Hub) Stop(serial string) int {
-	h.mu.Lock()
-	f := h.feeds[serial]
-	h.mu.Unlock()
+func (r *Relay) Stop(serial string) int {
+	r.mu.Lock()
+	f := r.feeds[serial]
+	r.mu.Unlock()
 	if f == nil {
 		return 0
 	}
