@@ -8,7 +8,7 @@ BIN     := bin
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check fmt format vet lint cross race e2e bench fuzz clean deps
+.PHONY: help build demo demo-check test check fmt format vet lint cross race e2e bench fuzz clean deps
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,9 +22,12 @@ build: ## build bin/bambuddy-hub, bin/bambuddy-agent, bin/bambuddy-simulator
 demo: ## build all, start a hub, an agent and six simulated printers, print URL and key
 	@bash deploy/scripts/demo.sh
 
+demo-check: # start the demo, look at it, end it
+	@bash deploy/scripts/demo-check.sh
+
 test: deps race ## run every test with the race detector
 
-check: deps format vet lint cross race ## all that CI checks
+check: deps format vet lint cross race demo-check ## all that CI checks
 
 deps:
 	@bash deploy/scripts/test-deps.sh

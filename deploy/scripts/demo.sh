@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Builds everything and runs a hub, an agent enrolled to it and six simulated
 # printers of different models on this machine, until Ctrl-C.
-#   DEMO_PORT   port of the hub, 8000
-#   DEMO_SPEED  how much faster than real the printers print, 20
-#   DEMO_KEEP   1: go on with the data of the last demo instead of starting fresh
+#   DEMO_PORT           port of the hub, 8000
+#   DEMO_PRINTERS_PORT  first of the printers' 18 ports, 18883
+#   DEMO_SPEED          how much faster than real the printers print, 20
+#   DEMO_DATA           where the data and the logs are, .demo
+#   DEMO_KEEP           1: go on with the data of the last demo instead of starting fresh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 port="${DEMO_PORT:-8000}"
 speed="${DEMO_SPEED:-20}"
 keep="${DEMO_KEEP:-0}"
-data="$PWD/.demo"
+data="${DEMO_DATA:-$PWD/.demo}"
 url="http://127.0.0.1:$port"
-printers=127.0.1.1 printers_port=18883
+printers=127.0.1.1 printers_port="${DEMO_PRINTERS_PORT:-18883}"
 names=() pids=()
 
 die() { echo "demo: $*" >&2; exit 1; }
@@ -131,7 +133,7 @@ Bambuddy is running with six simulated printers.
 
   curl -H "X-API-Key: $key" $url/api/v1/printers
 
-Ctrl-C stops everything. Data and logs are in .demo.
+Ctrl-C stops everything. Data and logs are in $data.
 TEXT
 
 # End when any part does, and say which.
