@@ -58,8 +58,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	var lan *site
 	printers, err := fleet.New(fleet.Options{
 		Dir: o.DataDir, HubID: identity.HubID, Dial: o.dial(), Log: o.Log.With("part", "printers"),
+		Left: func(serial string) { lan.cameras.Stop(serial) }, // not before Run
 	})
 	if err != nil {
 		return err
@@ -69,7 +71,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
-	lan := newSite(o, printers)
+	lan = newSite(o, printers)
 	link := hublink.New(hublink.Options{
 		Identity: identity, BootID: rand.Text(), Version: buildinfo.Version(), Fleet: linked{printers}, Site: lan.link(), Journal: journal,
 		AllowPlain: o.AllowPlain, Dial: o.HubDial, Proxy: o.proxy(), Log: o.Log.With("part", "link"),

@@ -25,7 +25,7 @@ type examiner struct {
 
 // target is a printer of a configuration, as a diagnosis wants it.
 func (x examiner) target(c wire.PrinterConfig) diagnose.Target {
-	return diagnose.Target{Config: c, Model: modelOf(c), TLS: printer.TLSConfig(c, x.pins)}
+	return diagnose.Target{Config: c, Model: modelOf(c), TLS: printer.TLSConfig(c, x.pins), Touch: true}
 }
 
 // modelOf is the configured model, or the one of the serial number.
@@ -96,9 +96,9 @@ func (x examiner) files(ctx context.Context, client *ftps.Client, t diagnose.Tar
 	h, err := client.Probe(ctx, ftps.Target{
 		Serial: t.Config.Serial, Address: net.JoinHostPort(t.Config.Address, strconv.Itoa(t.Config.FTPSPort)),
 		AccessCode: t.Config.AccessCode, Model: t.Model, TLS: t.TLS,
-	})
+	}, t.Touch)
 	return diagnose.Files{
-		Banner: h.Banner, Entries: h.Entries, Encrypted: h.Encrypted, Writable: h.Writable, WriteError: h.WriteError,
+		Tried: t.Touch, Banner: h.Banner, Entries: h.Entries, Encrypted: h.Encrypted, Writable: h.Writable, WriteError: h.WriteError,
 	}, err
 }
 

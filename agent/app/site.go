@@ -20,6 +20,7 @@ import (
 	"bambuddy/agent/internal/ftps"
 	"bambuddy/agent/internal/hublink"
 	"bambuddy/agent/internal/printer"
+	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
@@ -82,7 +83,11 @@ func (s *site) camera(serial string) (camera.Target, error) {
 // liveViewOff tells whether a printer reports that its LAN live view is off.
 func (s *site) liveViewOff(serial string) bool {
 	snap, err := s.fleet.Snapshot(serial)
-	return err == nil && snap.Status.Machine.Firmware != "" && snap.Status.Machine.CameraURL == ""
+	if err != nil || snap.Status.Machine.Firmware == "" || snap.Status.Machine.CameraURL != "" {
+		return false
+	}
+	a, err := s.fleet.Access(serial)
+	return err == nil && a.Model.Camera == bambu.CameraRTSP // no other tells of its camera
 }
 
 func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
@@ -101,6 +106,9 @@ func (s *site) Discover(ctx context.Context, r wire.DiscoverRequest) (wire.Disco
 			return wire.DiscoverResult{}, err
 		}
 		ranges = append(ranges, p)
+		if !p.Addr().Is4() {
+			return wire.DiscoverResult{}, farm.Errorf(farm.Invalid, "ranges: %s is not a range of IPv4 addresses", text)
+		}
 		if addresses += 1 << (32 - p.Bits()); addresses > maxScanned {
 			return wire.DiscoverResult{}, farm.Errorf(farm.Invalid, "ranges: at most %d addresses at a time", maxScanned)
 		}
@@ -129,7 +137,10 @@ func (s *site) Probe(ctx context.Context, r wire.ProbeRequest) (wire.Report, err
 			Serial: r.Serial, Name: r.Serial, Model: r.Model, Address: r.Address, AccessCode: r.AccessCode, CameraPort: r.CameraPort,
 			MQTTPort: cmp.Or(r.MQTTPort, farm.DefaultMQTTPort), FTPSPort: cmp.Or(r.FTPSPort, farm.DefaultFTPSPort),
 		}
-		t := diagnose.Target{Config: c, Model: modelOf(c), TLS: printer.TLSConfig(c, noPins{})}
+		t := diagnose.Target{Config: c, Model: modelOf(c), TLS: printer.TLSConfig(c, noPins{}), Touch: !r.LookOnly}
+		if err := nearby(ctx, c.Address); err != nil {
+			return wire.Report{}, err
+		}
 		return s.diagnose.Printer(ctx, t, nil), nil
 	}
 	if err != nil {
@@ -138,11 +149,31 @@ func (s *site) Probe(ctx context.Context, r wire.ProbeRequest) (wire.Report, err
 	c := a.Config
 	c.Address, c.AccessCode = cmp.Or(r.Address, c.Address), cmp.Or(r.AccessCode, c.AccessCode)
 	c.MQTTPort, c.FTPSPort, c.CameraPort = cmp.Or(r.MQTTPort, c.MQTTPort), cmp.Or(r.FTPSPort, c.FTPSPort), cmp.Or(r.CameraPort, c.CameraPort)
-	t := diagnose.Target{Config: c, Model: a.Model, TLS: a.TLS}
+	if c.Address != a.Config.Address {
+		if err := nearby(ctx, c.Address); err != nil {
+			return wire.Report{}, err
+		}
+	}
+	t := diagnose.Target{Config: c, Model: a.Model, TLS: a.TLS, Touch: !r.LookOnly}
 	if c.AccessCode != a.Config.AccessCode { // another code is another beginning, see printer.Pins
 		t.TLS = printer.TLSConfig(c, noPins{})
 	}
 	return s.diagnose.Printer(ctx, t, s.running(a.Config, c)), nil
+}
+
+// nearby refuses to try addresses beyond private networks: whoever may test a
+// printer could otherwise see from here which ports of the world are open.
+func nearby(ctx context.Context, host string) error {
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil // the examination will say that nobody has this name
+	}
+	for _, ip := range ips {
+		if ip = ip.Unmap(); !ip.IsPrivate() && !ip.IsLoopback() {
+			return farm.Errorf(farm.Invalid, "ip_address: only addresses of private networks are tried")
+		}
+	}
+	return nil
 }
 
 // running is what the session with a printer knows, where it says something about
@@ -160,6 +191,7 @@ func (s *site) running(held, tried wire.PrinterConfig) *diagnose.Session {
 		return nil
 	}
 	session := sessionOf(snap)
+	session.OtherCode = held.AccessCode != tried.AccessCode
 	return &session
 }
 

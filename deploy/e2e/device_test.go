@@ -150,11 +150,9 @@ func TestCommandsThatGoWrong(t *testing.T) {
 	})
 }
 
-type fileList struct {
-	Files []struct {
-		Name, Path, Type string
-		Size             *int64
-	}
+type fileList []struct {
+	Name, Path, Type string
+	Size             *int64
 }
 
 func TestFilesOfEveryKindOfPrinter(t *testing.T) {
@@ -170,7 +168,7 @@ func TestFilesOfEveryKindOfPrinter(t *testing.T) {
 			var list fileList
 			r.must("GET", fmt.Sprintf("/api/v1/printers/%d/files", id), nil, &list, 200)
 			found := false
-			for _, f := range list.Files {
+			for _, f := range list {
 				found = found || f.Path == "/ein Würfel.gcode.3mf" && *f.Size == int64(len(content))
 			}
 			if !found {
@@ -285,6 +283,54 @@ func TestOneCameraForMany(t *testing.T) {
 		r.fault(1, "power_cut", 30*time.Second)
 		if status, text := r.command(1, "camera/stop", nil); status != 200 {
 			t.Errorf("stop: %d %s", status, text)
+		}
+	})
+}
+
+// A new certificate is trusted once somebody enters the access code, the same or not.
+func TestACodeEnteredAnewIsANewBeginning(t *testing.T) {
+	inBubble(t, []string{"A1", "X1C"}, func(r *rig) {
+		r.awaitState(1, "idle", 30*time.Second)
+		r.awaitState(2, "idle", 30*time.Second)
+		r.fault(1, "cert_change", time.Second)
+		r.fault(1, "reconnect_storm", 2*time.Second)
+		r.await("the other certificate to be noticed", time.Minute, func() bool { return r.status(1).Connection.State == "certificate_changed" })
+		time.Sleep(10 * time.Minute)
+		if got := r.status(1).Connection.State; got != "certificate_changed" {
+			t.Fatalf("trusted by itself: %s", got)
+		}
+		r.must("PATCH", "/api/v1/printers/1", object("access_code", r.sim(1).Spec().AccessCode), nil, 200)
+		r.await("the printer", time.Minute, func() bool { return r.status(1).Connected })
+		r.wantCommand(1, "light", object("on", true), 200, `"ok"`)
+	})
+}
+
+// Whoever looks at a camera by an old address or code sees no more of it.
+func TestACameraGoesTheWayOfItsPrinter(t *testing.T) {
+	inBubble(t, []string{"P1S"}, func(r *rig) {
+		r.awaitState(1, "idle", 30*time.Second)
+		next, shut := r.stream(1, 30)
+		defer shut()
+		if _, err := next(); err != nil {
+			t.Fatal(err)
+		}
+		r.must("PATCH", "/api/v1/printers/1", object("access_code", "87654321"), nil, 200)
+		for {
+			if _, err := next(); err != nil {
+				break
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if n := r.sim(1).CameraStats().Viewers; n != 0 {
+			t.Errorf("the camera has %d viewers", n)
+		}
+		if status, text := r.command(1, "light", object("on", true)); status != 400 {
+			t.Errorf("with the wrong code: %d %s", status, text)
+		}
+		r.must("PATCH", "/api/v1/printers/1", object("access_code", r.sim(1).Spec().AccessCode), nil, 200)
+		r.await("the printer", 6*time.Minute, func() bool { return r.status(1).Connected })
+		if status, _ := r.do(r.t.Context(), "GET", "/api/v1/printers/1/camera/snapshot", nil, nil); status != 200 {
+			t.Errorf("snapshot: %d", status)
 		}
 	})
 }

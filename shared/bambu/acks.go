@@ -1,6 +1,7 @@
 package bambu
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -65,13 +66,16 @@ func (a Ack) Why() string {
 		return text
 	}
 	switch reason := strings.TrimSpace(a.Reason); {
-	case reason != "" && !strings.EqualFold(reason, "fail") && !strings.EqualFold(reason, "failed"):
+	case reason != "" && !slices.ContainsFunc(noReasons, func(w string) bool { return strings.EqualFold(w, reason) }):
 		return reason
 	case code != 0:
 		return "error " + ErrorCode(code)
 	}
 	return "it gives no reason"
 }
+
+// noReasons are what firmware puts where a reason should be.
+var noReasons = []string{"fail", "failed", "success", "ok"}
 
 // refusals are the meanings of negative numbers, by command.
 var refusals = map[string]map[int64]string{

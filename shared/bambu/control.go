@@ -16,6 +16,7 @@ const (
 	DoGcode       Do = "gcode"        // Gcode
 	DoLoad        Do = "ams_load"     // AMS, Slot (not for an external spool or an AMS HT, which have one)
 	DoUnload      Do = "ams_unload"   // what the active nozzle holds
+	DoAnswerAMS   Do = "ams_control"  // Action: the answer to a change of filament that is stuck
 	DoDrying      Do = "ams_drying"   // AMS, Temperature, Hours (0 ends it), optionally Filament.Type
 	DoFilament    Do = "ams_filament" // AMS, Slot (as for a load), Filament (without a type: forget what is in the slot)
 	DoSkipObjects Do = "skip_objects" // Objects
@@ -49,6 +50,8 @@ type Control struct {
 	Hours       int  `json:"hours,omitempty"`
 
 	Filament *FilamentSetting `json:"filament,omitempty"`
+
+	Action string `json:"action,omitempty"` // resume: try again, done: it came out of the nozzle, abort: give up
 
 	Objects []int `json:"objects,omitempty"` // identify_id of objects on the plate
 

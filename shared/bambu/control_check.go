@@ -44,6 +44,7 @@ func (c Control) Check(m Model, s Status) error {
 
 var controlChecks = map[Do]func(Control, Model, Status) error{
 	DoPause: nil, DoResume: nil, DoStop: nil, DoClearError: nil, DoUnload: nil,
+	DoAnswerAMS:   Control.checkAnswer,
 	DoSpeed:       Control.checkSpeed,
 	DoLight:       Control.checkLight,
 	DoTemperature: Control.checkTemperature,
@@ -64,9 +65,8 @@ func (c Control) needsSignature(m Model, s Status) bool {
 // checkMoment: is this the time for it?
 func (c Control) checkMoment(s Status) error {
 	printing, paused := s.Job.printing(), s.Job.paused()
-	unknown := s.Job.GcodeState == ""
 	switch {
-	case unknown:
+	case s.Job.GcodeState == "":
 		return nil
 	case c.Do == DoPause && paused:
 		return farm.Errorf(farm.Conflict, "the print is paused already")
@@ -76,7 +76,7 @@ func (c Control) checkMoment(s Status) error {
 		return farm.Errorf(farm.Conflict, "the print is not paused")
 	case c.Do == DoHome && (printing || paused), (c.Do == DoLoad || c.Do == DoUnload) && printing:
 		return farm.Errorf(farm.PrinterBusy, "the printer is printing")
-	case (c.Do == DoLoad || c.Do == DoUnload) && !paused && s.changingFilament():
+	case (c.Do == DoLoad || c.Do == DoUnload || c.Do == DoHome) && !paused && s.changingFilament():
 		return farm.Errorf(farm.PrinterBusy, "the printer is changing filament")
 	}
 	if a, ok := s.active(); c.Do == DoUnload && ok && a.Unit < 0 {
@@ -172,6 +172,14 @@ func (c Control) checkObjects(Model, Status) error {
 		}
 	}
 	return nil
+}
+
+func (c Control) checkAnswer(Model, Status) error {
+	switch c.Action {
+	case "resume", "done", "abort":
+		return nil
+	}
+	return farm.Errorf(farm.Invalid, "action: one of resume, done, abort, not %.50q", c.Action)
 }
 
 func (c Control) checkHome(Model, Status) error {

@@ -84,7 +84,7 @@ func (c Control) checkDrying(_ Model, s Status) error {
 		return err
 	}
 	if c.Filament != nil && !plainWord(c.Filament.Type) {
-		return farm.Errorf(farm.Invalid, "filament.type: at most 16 letters, digits, - and +")
+		return farm.Errorf(farm.Invalid, "type: at most 16 letters, digits, - and +")
 	}
 	return inRange("temperature", c.Temperature, dryingLeast, most)
 }
@@ -98,13 +98,13 @@ func (c Control) checkFilament(m Model, s Status) error {
 	case f == nil:
 		return farm.Errorf(farm.Invalid, "filament: what is in the slot?")
 	case !plainWord(f.Type):
-		return farm.Errorf(farm.Invalid, "filament.type: at most 16 letters, digits, - and +")
+		return farm.Errorf(farm.Invalid, "type: at most 16 letters, digits, - and +")
 	case f.Type == "":
 		return nil // cleared: nothing else counts
 	case len(f.Color) != 6 && len(f.Color) != 8 || strings.Trim(f.Color, hexDigits) != "":
-		return farm.Errorf(farm.Invalid, "filament.color: RRGGBB or RRGGBBAA")
+		return farm.Errorf(farm.Invalid, "color: RRGGBB or RRGGBBAA")
 	case !plainWord(f.PresetID) || !plainWord(f.SettingID):
-		return farm.Errorf(farm.Invalid, "filament.preset_id, filament.setting_id: at most 16 letters and digits")
+		return farm.Errorf(farm.Invalid, "preset_id, setting_id: at most 16 letters and digits")
 	}
 	most := m.NozzleMax
 	if m.Code == "" {
@@ -112,10 +112,10 @@ func (c Control) checkFilament(m Model, s Status) error {
 	}
 	full := f.complete()
 	if full.PresetID == "" {
-		return farm.Errorf(farm.Invalid, "filament.preset_id: needed for the type %s", full.Type)
+		return farm.Errorf(farm.Invalid, "preset_id: needed for the type %s", full.Type)
 	}
 	if full.NozzleMin < 1 || full.NozzleMax < full.NozzleMin || full.NozzleMax > most {
-		return farm.Errorf(farm.Invalid, "filament.nozzle_min, filament.nozzle_max: °C, the first not above the second, at most %d on %s", most, m.a())
+		return farm.Errorf(farm.Invalid, "nozzle_min, nozzle_max: °C, the first not above the second, at most %d on %s", most, m.a())
 	}
 	return nil
 }

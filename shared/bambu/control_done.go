@@ -71,12 +71,14 @@ func (c Control) filled(s Status) bool {
 func sameUnit(a, b int) bool { return a == b || External(a) && External(b) }
 
 // printing: a print is under way and not paused.
+// printing: a word that a newer firmware made up may mean anything, so that it counts
+// as a print for everything that must not happen during one.
 func (j Job) printing() bool {
 	switch j.GcodeState {
-	case "RUNNING", "PREPARE", "SLICING":
-		return true
+	case "", "IDLE", "FINISH", "FAILED", "PAUSE":
+		return false
 	}
-	return false
+	return true
 }
 
 func (j Job) paused() bool { return j.GcodeState == "PAUSE" }

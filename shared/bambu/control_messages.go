@@ -66,6 +66,8 @@ func (c Control) Messages(m Model, s Status) []Message {
 		return []Message{c.loadMessage(m, s)}
 	case DoUnload:
 		return []Message{unloadMessage(m, s)}
+	case DoAnswerAMS:
+		return []Message{printMessage("ams_control", pair{"param", c.Action})}
 	case DoDrying:
 		return []Message{c.dryingMessage(s)}
 	case DoFilament:

@@ -186,6 +186,12 @@ func TestChecks(t *testing.T) {
 		{"skip nonsense", "P1S", state("RUNNING"), Control{Do: DoSkipObjects, Objects: []int{math.MaxInt32 + 1}}, farm.Invalid, "objects"},
 		{"home", "P1S", mini(), Control{Do: DoHome}, "", ""},
 		{"home in a print", "P1S", state("PAUSE"), Control{Do: DoHome}, farm.PrinterBusy, "printing"},
+		{"home in a state nobody knows", "P1S", state("WEIRD"), Control{Do: DoHome}, farm.PrinterBusy, "printing"},
+		{"stop in a state nobody knows", "P1S", state("WEIRD"), Control{Do: DoStop}, "", ""},
+		{"home while it starts", "P1S", state("INIT"), Control{Do: DoHome}, farm.PrinterBusy, "printing"},
+		{"home while filament moves", "H2D", changing, Control{Do: DoHome}, farm.PrinterBusy, "changing filament"},
+		{"answer a change", "H2D", changing, Control{Do: DoAnswerAMS, Action: "abort"}, "", ""},
+		{"answer with nonsense", "H2D", changing, Control{Do: DoAnswerAMS, Action: "dance"}, farm.Invalid, "action"},
 		{"home nonsense", "P1S", mini(), Control{Do: DoHome, Axes: "xx"}, farm.Invalid, "axes"},
 
 		{"speed", "P1S", mini(), Control{Do: DoSpeed, Level: 4}, "", ""},

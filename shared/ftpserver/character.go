@@ -8,10 +8,11 @@ type Character struct {
 	Banner          string   // text of the first 220; "": a neutral one
 	NoEPSV          bool     // EPSV is not known
 	Features        []string // what FEAT lists; nil: FEAT is not known
-	Reuse           bool     // data connections must resume the control connection's TLS session
+	Reuse           bool     // data connections must resume the control connection's TLS session, if it can, see watchTickets
+	RefuseTickets   bool     // data connections resume nothing, though the control connection hands out tickets
 	EncryptedOnly   bool     // no transfers in clear text
-	NoCloseNotify   bool     // it ends its TLS on data by closing the socket
-	NeedCloseNotify bool     // an upload in TLS ends with the client's close_notify; without, it was cut
+	NoCloseNotify   bool     // it never says goodbye on data: it ends downloads by closing the socket, and uploads not at all
+	NeedCloseNotify bool     // an upload in TLS ends with the client's close_notify; without, it was cut: 426
 	KeepPartial     bool     // what arrived of a broken upload stays
 	PathsInNLST     bool     // NLST gives names with the path asked for
 	SortedLists     bool     // by name; else by age
@@ -23,18 +24,21 @@ func Neutral() Character {
 	return Character{Features: features(), SortedLists: true, NeedCloseNotify: true}
 }
 
-// VSFTPD is the server of the X1, P2, H2 and X2 series.
+// VSFTPD is the server of the X1, P2, H2 and X2 series. As OpenSSL, it tells the end
+// of an upload from a broken connection by the client's close_notify.
 func VSFTPD() Character {
 	return Character{
 		Banner: "(vsFTPd 3.0.5)", Features: features(), Reuse: true, EncryptedOnly: true, KeepPartial: true,
-		PathsInNLST: true, SortedLists: true, EmptyWhenAbsent: true,
+		NeedCloseNotify: true, PathsInNLST: true, SortedLists: true, EmptyWhenAbsent: true,
 	}
 }
 
 // A1 is the server of the A series: another program, which takes transfers in
-// clear text too and never says goodbye on a data connection.
+// clear text too and takes any end of an upload, by close_notify or by closing the
+// socket. It never says goodbye on a data connection itself: who waits for that
+// waits in vain.
 func A1() Character {
-	return Character{Banner: "FTP server ready", NoCloseNotify: true, NeedCloseNotify: true, KeepPartial: true}
+	return Character{Banner: "FTP server ready", NoCloseNotify: true, KeepPartial: true}
 }
 
 // P1 is the server of the P1 series: as that of the A series, without EPSV, and

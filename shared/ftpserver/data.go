@@ -146,7 +146,7 @@ func (c *session) encrypt(ctx context.Context, d *data) (*data, error) {
 		return nil, nil
 	}
 	d.Conn, d.secret = secret, true
-	if c.character().Reuse && !secret.ConnectionState().DidResume {
+	if c.character().Reuse && c.resumable && !secret.ConnectionState().DidResume {
 		d.end(true)
 		c.reply(522, "SSL connection failed: session reuse required.")
 		return nil, errQuit

@@ -97,13 +97,19 @@ func (r *rig) connect(host string) *client {
 func (r *rig) login(host string) *client {
 	r.t.Helper()
 	c := r.connect(host)
+	c.login()
+	return c
+}
+
+// login makes a new connection ready for transfers in TLS.
+func (c *client) login() {
+	c.t.Helper()
 	c.expect(220)
 	c.do(331, "USER bblp")
 	c.do(230, "PASS "+secret)
 	c.do(200, "TYPE I")
 	c.do(200, "PBSZ 0")
 	c.do(200, "PROT P")
-	return c
 }
 
 // close ends the connection without a word.

@@ -12,7 +12,7 @@ import (
 
 // Options are what a server needs from outside.
 type Options struct {
-	TLS       *tls.Config // of control and data connections; required
+	TLS       *tls.Config // of control and data connections, its GetConfigForClient is not used; required
 	Login     func(user, password string) bool
 	Storage   Storage
 	Character Character
@@ -117,7 +117,10 @@ func (s *Server) handle(ctx context.Context, raw net.Conn) {
 		s.o.Log.Error("session not begun", "err", err)
 		return
 	}
-	conn := tls.Server(raw, config)
+	control, resumable := watchTickets(config)
+	// From here on it is for data connections alone, control is a copy.
+	config.SessionTicketsDisabled = config.SessionTicketsDisabled || s.o.Character.RefuseTickets
+	conn := tls.Server(raw, control)
 	hello, done := context.WithTimeout(ctx, handshakeTime)
 	err = conn.HandshakeContext(hello)
 	done()
@@ -126,6 +129,7 @@ func (s *Server) handle(ctx context.Context, raw net.Conn) {
 		return
 	}
 	c := newSession(s, conn, config)
+	c.resumable = *resumable
 	if !s.enter(c) {
 		c.reply(421, "Too many sessions.")
 		return

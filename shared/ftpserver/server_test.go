@@ -136,8 +136,81 @@ func TestReuse(t *testing.T) {
 	})
 }
 
-// The P1 answers an upload when the client has said goodbye on the data
-// connection, and says nothing there itself.
+// Who takes no session tickets cannot resume here, and is served all the same.
+func TestReuseWithoutTickets(t *testing.T) {
+	bubble(t, VSFTPD(), func(r *rig) {
+		c := r.connect("agent")
+		c.config.ClientSessionCache = nil
+		c.login()
+		c.put(226, "part.3mf", "data")
+		if got := c.get("RETR part.3mf"); got != "data" {
+			t.Error(got)
+		}
+	})
+}
+
+// A server that refuses its own tickets turns away who could resume elsewhere.
+func TestRefusedTickets(t *testing.T) {
+	k := VSFTPD()
+	k.RefuseTickets = true
+	bubble(t, k, func(r *rig) {
+		c := r.login("agent")
+		d := c.open("LIST")
+		_, _ = io.ReadAll(d)
+		contains(t, c.expect(522), "reuse")
+		c.ended()
+	})
+}
+
+// How an upload may end: with a close_notify everywhere, by closing the socket with
+// the servers of A1 and P1 only. In the middle of a TLS record it is broken off.
+func TestEndOfUpload(t *testing.T) {
+	for name, want := range map[string]struct {
+		k     Character
+		plain int    // the answer to a plain end
+		kept  string // after one
+	}{
+		"neutral": {Neutral(), 426, "old"}, "vsftpd": {VSFTPD(), 426, "new"}, "A1": {A1(), 226, "new"}, "P1": {P1(), 226, "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, want.k, func(r *rig) {
+				c := r.login("agent")
+				d := c.open("STOR part.3mf")
+				if _, err := io.WriteString(d, "old"); err != nil {
+					t.Fatal(err)
+				}
+				_ = d.CloseWrite()
+				c.expect(226)
+				if !want.k.NoCloseNotify { // what it says after the handshake is an alert
+					if b, err := io.ReadAll(d.NetConn()); err != nil || len(b) == 0 || b[0] != 0x15 {
+						t.Errorf("its goodbye: %x %v", b, err)
+					}
+				}
+				d = c.open("STOR part.3mf")
+				if _, err := io.WriteString(d, "new"); err != nil {
+					t.Fatal(err)
+				}
+				_ = d.NetConn().Close()
+				c.expect(want.plain)
+				if got := c.get("RETR part.3mf"); got != want.kept {
+					t.Errorf("%q is there", got)
+				}
+				d = c.open("STOR cut.3mf")
+				if _, err := io.WriteString(d, "whole"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(d.NetConn(), "\x17\x03\x03\x01\x00half a record"); err != nil {
+					t.Fatal(err)
+				}
+				_ = d.NetConn().Close()
+				c.expect(426)
+			})
+		})
+	}
+}
+
+// The P1 answers an upload when the client has ended the data connection, and says
+// nothing there itself.
 func TestCloseNotify(t *testing.T) {
 	bubble(t, P1(), func(r *rig) {
 		c := r.login("agent")
@@ -163,14 +236,6 @@ func TestCloseNotify(t *testing.T) {
 			t.Errorf("%d %v", n, err)
 		}
 		c.put(226, "next.3mf", "the session goes on")
-
-		d = c.open("STOR cut.3mf")
-		if _, err := io.WriteString(d, "half"); err != nil {
-			t.Fatal(err)
-		}
-		_ = d.NetConn().Close()
-		c.expect(426)
-		contains(t, c.do(213, "SIZE cut.3mf"), "4") // what came stays there
 	})
 }
 

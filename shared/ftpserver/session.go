@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type session struct {
 	config *tls.Config // of its data connections
 	host   string      // that was called
 	peer   string      // who called
+
+	resumable bool // its data connections can resume its TLS session, see watchTickets
 
 	user      string
 	admitted  bool
@@ -60,6 +63,23 @@ func sessionTLS(base *tls.Config) (*tls.Config, error) {
 	config := base.Clone()
 	config.SetSessionTicketKeys([][32]byte{key})
 	return config, nil
+}
+
+// sessionTicket is the number of the TLS extension that offers tickets (RFC 5077).
+const sessionTicket = 35
+
+// watchTickets makes the TLS of a control connection, which notes whether the client
+// takes session tickets. Programs such as curl do not: they resume by session id,
+// which OpenSSL's servers know and Go's does not. To demand of them what this server
+// cannot do would shut out clients that work with real printers, so a data
+// connection must resume the session only when the client has offered tickets.
+func watchTickets(base *tls.Config) (config *tls.Config, offered *bool) {
+	config, offered = base.Clone(), new(bool)
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		*offered = slices.Contains(hello.Extensions, sessionTicket)
+		return nil, nil
+	}
+	return config, offered
 }
 
 func newSession(s *Server, conn *tls.Conn, config *tls.Config) *session {

@@ -25,7 +25,8 @@ const (
 	cameraMidGroup  = "camera_mid_group"  // RTSP: viewers join half way between two key frames
 	cameraStuckTime = "camera_stuck_time" // RTSP: timestamps that do not advance
 	cameraLossy     = "camera_lossy"      // RTSP: packets are missing
-	cameraUnasked   = "camera_unasked"    // RTSP: the stream goes on without receiver reports
+
+	cameraNeedsReports = "camera_needs_reports" // RTSP: the stream falls silent after ten seconds without a receiver report
 )
 
 // cameraQuirk is a fault as the camera knows it.
@@ -48,7 +49,8 @@ var cameraQuirks = map[string]cameraQuirk{
 	cameraMidGroup:  {bambu.CameraRTSP, func(q *simcam.Quirks) { q.MidGroup = true }},
 	cameraStuckTime: {bambu.CameraRTSP, func(q *simcam.Quirks) { q.StuckTime = true }},
 	cameraLossy:     {bambu.CameraRTSP, func(q *simcam.Quirks) { q.Lossy = true }},
-	cameraUnasked:   {bambu.CameraRTSP, func(q *simcam.Quirks) { q.Unasked = true }},
+
+	cameraNeedsReports: {bambu.CameraRTSP, func(q *simcam.Quirks) { q.NeedsReports = true }},
 }
 
 // cameraFaults are the faults above, as the printer knows them.

@@ -115,7 +115,7 @@ func TestAnnouncementsByUDP(t *testing.T) {
 // The handshake tells who is there, in the model's way, in clear and with TLS.
 func TestDetect(t *testing.T) {
 	for model, want := range map[string]string{
-		"A1MINI": `{"bind":"free","command":"detect","connect":"lan","dev_cap":1,"id":"03000A000000001","model":"N1","name":"A1 mini 1","sequence_id":"20000","version":"01.04.00.00"}`,
+		"A1MINI": `{"bind":"free","command":"detect","connect":"lan","dev_cap":1,"id":"03000A000000001","model":"N1","name":"A1 mini 1","sequence_id":"20000","version":"01.07.02.00"}`,
 		"P2S":    `{"bind":"free","command":"detect","connect":"lan","dev_cap":1,"id":"22E00A000000001","model":"N7","name":"P2S 1","sequence_id":3021,"version":"01.01.00.00"}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -196,6 +196,20 @@ func TestDetectRefused(t *testing.T) {
 }
 
 // Printers of a farm can stand at addresses of their own, as real ones do.
+// The ports are those of real printers, the camera's by its kind.
+func TestRealPorts(t *testing.T) {
+	s, err := Specs(3, []string{"P1S", "X1C", "A1MINI"}, "127.0.1.1", 18883)
+	if err != nil {
+		t.Fatal(err)
+	}
+	RealPorts(s)
+	for i, camera := range []int{6000, 322, 6000} {
+		if s[i].MQTTPort != 8883 || s[i].FTPSPort != 990 || s[i].CameraPort != camera {
+			t.Errorf("%+v", s[i])
+		}
+	}
+}
+
 func TestSpread(t *testing.T) {
 	s, err := Specs(3, []string{"A1"}, "127.0.1.255", 8883)
 	if err != nil {

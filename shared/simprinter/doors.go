@@ -52,7 +52,11 @@ func (p *Printer) openBroker() (err error) {
 	if p.gate, err = p.door(&p.spec.MQTTPort); err != nil {
 		return err
 	}
-	b, err := newBroker(p.spec.Serial, p, p.gate, p.secure())
+	config := p.secure()
+	if p.model.Code == "P2S" {
+		config.MaxVersion = tls.VersionTLS13 // the only one known to offer it
+	}
+	b, err := newBroker(p.spec.Serial, p, p.gate, config)
 	if err != nil {
 		return err
 	}
@@ -78,10 +82,21 @@ func portOf(a net.Addr) int {
 	return n
 }
 
+// cipherSuites are what the firmware takes: beside those that Go would offer by
+// itself, the ones without a key agreement. Slicers and other programs with an old or
+// a small TLS have nothing else; Go has them only for who lists them.
+var cipherSuites = func() []uint16 {
+	all := []uint16{tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
+	for _, s := range tls.CipherSuites() {
+		all = append(all, s.ID)
+	}
+	return all
+}()
+
 // secure is TLS as the firmware speaks it, with the certificate in force.
 func (p *Printer) secure() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
+		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: cipherSuites,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

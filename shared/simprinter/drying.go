@@ -77,9 +77,12 @@ func (v *machine) drying(dt time.Duration) {
 
 // info is the word about the unit: its kind, and what its dryer does.
 func (v *machine) unitInfo() string {
-	kind := map[string]uint64{bambu.AMSLite: 0x1002, bambu.AMS: 0x1001, "": 0x2003}[v.model.FirstAMS]
-	if v.unit() == 16 {
-		kind = 0x1005
+	kind := map[string]uint64{bambu.AMSLite: 0x1002, bambu.AMS: 0x1001, "": 0x1003}[v.model.FirstAMS]
+	switch {
+	case v.unit() == 16:
+		kind = 0x30001005
+	case v.model.Nozzles == 2:
+		kind = 0x2003
 	}
 	fans := flag(18, v.dry.status == dryRunning) | flag(20, v.dry.status == dryRunning)
 	return word(kind | uint64(v.dry.status)<<4 | fans)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bambuddy/shared/bambu"
+	"bambuddy/shared/farm"
 )
 
 // Options are what a farm needs from outside.
@@ -224,6 +225,19 @@ func Spread(specs []Spec) error {
 		at = at.Next()
 	}
 	return nil
+}
+
+// RealPorts gives printers the ports that real ones have, each camera by its kind.
+// Printers at one address would be in each other's way, see Spread; listening at some
+// of them takes the right to use ports below 1024.
+func RealPorts(specs []Spec) {
+	for i := range specs {
+		s := &specs[i]
+		s.MQTTPort, s.FTPSPort, s.CameraPort = farm.DefaultMQTTPort, farm.DefaultFTPSPort, 0
+		if m, ok := bambu.ModelByCode(s.Model); ok {
+			s.CameraPort = m.Camera.Port()
+		}
+	}
 }
 
 // Specs makes n printers of the models in turn (nil: all that are sold) at one

@@ -256,7 +256,7 @@ func (p *Printer) strike(kind string, d time.Duration) error {
 		p.faults[kind] = until
 	}
 	if p.model.Reports == bambu.StyleFull && kind != swapSpool {
-		p.report(true)
+		p.show()
 	}
 	return nil
 }

@@ -206,6 +206,7 @@ func TestDrying(t *testing.T) {
 			}
 			return
 		}
+		words := map[string][4]string{"P2S": {"1013", "141023", "1033", "1003"}, "H2D": {"2013", "142023", "2033", "2003"}}[p.model.Code]
 		doing := func() string {
 			ams, _ := e.raw("ams").(map[string]any)
 			unit, _ := ams["ams"].([]any)[0].(map[string]any)
@@ -215,21 +216,21 @@ func TestDrying(t *testing.T) {
 			e.refused("print", "ams_filament_drying", wrong)
 		}
 		e.accepted("print", "ams_filament_drying", dry)
-		if got := doing(); got != "2013" {
+		if got := doing(); got != words[0] {
 			t.Errorf("checking: %s", got)
 		}
 		e.refused("print", "ams_filament_drying", dry)
 		e.untilStatus(5*time.Minute, "warm", func(s bambu.Status) bool {
 			return s.Filament.Units[0].Temperature.Value > 54 && s.Filament.Units[0].Drying.Value < 7200
 		})
-		if got := doing(); got != "142023" {
+		if got := doing(); got != words[1] {
 			t.Errorf("drying: %s", got)
 		}
 		if a := e.refused("print", "ams_change_filament", `,"ams_id":0,"slot_id":0,"target":0`); a.ErrCode != -4 {
 			t.Errorf("%+v", a)
 		}
 		e.untilStatus(10*time.Minute, "dry", func(s bambu.Status) bool { return s.Filament.Units[0].Drying.Value == 0 })
-		if got := doing(); got != "2033" || e.status().Filament.Units[0].Humidity.Value > 21 {
+		if got := doing(); got != words[2] || e.status().Filament.Units[0].Humidity.Value > 21 {
 			t.Errorf("cooling: %s, %+v", got, e.status().Filament.Units[0])
 		}
 		time.Sleep(time.Minute)
@@ -238,7 +239,7 @@ func TestDrying(t *testing.T) {
 		e.accepted("print", "auto_stop_ams_dry", "")
 		e.untilStatus(5*time.Second, "stop", func(s bambu.Status) bool { return s.Filament.Units[0].Drying.Value == 0 })
 		time.Sleep(10 * time.Second)
-		if got := doing(); got != "2003" {
+		if got := doing(); got != words[3] {
 			t.Errorf("off: %s", got)
 		}
 		e.print()

@@ -124,7 +124,8 @@ func checkForm(t *testing.T, m bambu.Model, frame []byte) {
 	}
 }
 
-// P1 and A1 send small frames of what changed, every two seconds; others whole ones.
+// P1 and A1 send small frames of what changed, every two seconds; others every second,
+// and whole ones in between, see TestWholeReports.
 func TestStream(t *testing.T) {
 	for _, model := range []string{"A1", "P1S"} {
 		e := listen(t, one(t, model, Options{}), overTCP)
@@ -135,8 +136,11 @@ func TestStream(t *testing.T) {
 		}
 	}
 	e := listen(t, one(t, "X1C", Options{}), overTCP)
-	frame := e.until(5*time.Second, "report", func([]byte) bool { return true })
-	if len(frame) < 3000 || !e.last.Full {
+	if frame := e.pushAll(); len(frame) < 3000 {
 		t.Errorf("X1C: %d bytes", len(frame))
+	}
+	frame := e.until(5*time.Second, "report", func([]byte) bool { return true })
+	if r := report(t, frame); len(frame) > 1500 || e.last.Full || r["msg"] != 1.0 || r["ams"] != nil {
+		t.Errorf("X1C: %d bytes: %.300s", len(frame), frame)
 	}
 }

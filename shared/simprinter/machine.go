@@ -58,8 +58,12 @@ const (
 // machine is a printer's body: what moves, heats and counts. It knows no clock
 // and no network; step moves it on. It belongs to one goroutine.
 type machine struct {
-	model bambu.Model
-	rnd   *rand.Rand
+	model       bambu.Model
+	firmware    string
+	dated       bool // its units tell neither kind nor humidity
+	hidesDrying bool // its units do not tell what they were asked to dry
+	unnamed     bool // it tells its project's number, not its product
+	rnd         *rand.Rand
 
 	state        string
 	job          *job      // nil before the first print since power-up

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
-	"maps"
 	"net"
-	"reflect"
 	"sync"
 	"time"
 
@@ -63,7 +60,8 @@ type Printer struct {
 	faults   map[string]time.Time // active ones, until when
 	values   map[string]float64   // of faults that have one
 	coming   *delivery            // a file on its way to the card
-	sent     obj                  // the report as clients know it (delta models)
+	sent     obj                  // the report as clients know it
+	whole    time.Time            // when the last full report went out
 	seq      int
 	asked    time.Time // when the last full report went out, for RealLimits
 	entry    int       // of the ledger, of the running job
@@ -84,12 +82,13 @@ func newPrinter(f *Farm, s Spec) (*Printer, error) {
 	p := &Printer{
 		farm: f, spec: s, model: m, log: f.log.With("serial", s.Serial), topic: "device/" + s.Serial + "/report",
 		requests: make(chan []byte, 64), body: newMachine(m, hash.Sum64()), code: s.AccessCode, faults: map[string]time.Time{}, entry: -1,
-		seq: 1000, limits: f.realLimits,
+		seq: 1000, limits: f.realLimits, whole: time.Now(),
 	}
 	if p.spec.Firmware == "" {
-		p.spec.Firmware = map[bambu.Style]string{bambu.StyleDelta: "01.04.00.00", bambu.StyleFull: "01.01.00.00"}[m.Reports]
+		p.spec.Firmware = firmwares[m.Code]
 	}
-	p.id = identity{serial: s.Serial, name: s.Name, firmware: p.spec.Firmware, ip: littleEndian(s.Address)}
+	p.body.flash(p.spec.Firmware)
+	p.id = identity{serial: s.Serial, name: s.Name, ip: littleEndian(s.Address)}
 	p.sent = p.body.tree(p.id)
 	p.camera = p.newCamera()
 	p.storage = newStorage(m, s.CardSize)
@@ -177,73 +176,11 @@ func (p *Printer) beat(now time.Time) {
 	if p.model.Reports == bambu.StyleDelta && p.beats%2 == 1 && p.sent["gcode_state"] == p.body.state {
 		return // every other second, but no state is skipped
 	}
-	p.show()
+	p.report(p.model.Reports == bambu.StyleFull && now.Sub(p.whole) >= wholeEvery)
 }
 
-// report publishes the state: everything, or what changed since the last time.
-func (p *Printer) report(full bool) {
-	if p.playing || p.off() || p.has(silent) || p.has(stalledPublish) || p.clients() == 0 {
-		return
-	}
-	now := p.body.tree(p.id)
-	out := now
-	if full {
-		p.asked = time.Now()
-	} else if out = changes(p.sent, now); len(out) == 0 {
-		return
-	}
-	p.sent = now
-	out = maps.Clone(out)
-	p.seq++
-	out["command"], out["sequence_id"] = "push_status", itoa(p.seq)
-	switch {
-	case p.model.Reports == bambu.StyleDelta:
-		out["msg"] = bit(!full)
-	case p.model.Code == "H2D" || p.model.Code == "H2DPRO":
-		out["sequence_id"] = "2021" // and no msg at all
-	default:
-		out["msg"], out["sequence_id"] = 0, "2021"
-	}
-	p.publish(obj{"print": out})
-}
-
-// changes are the keys of now that differ from was; of the AMS only what moved in it.
-func changes(was, now obj) obj {
-	out := obj{}
-	for key, v := range now {
-		old, had := was[key]
-		before, nested := old.(obj)
-		switch {
-		case had && reflect.DeepEqual(old, v):
-		case nested && key == "ams":
-			if c := changes(before, v.(obj)); len(c) > 0 {
-				out[key] = c
-			}
-		default:
-			out[key] = v
-		}
-	}
-	return out
-}
-
-// publish sends a frame in the model's way of writing JSON.
-func (p *Printer) publish(frame obj) {
-	if p.clients() == 0 {
-		return
-	}
-	var b []byte
-	var err error
-	if p.model.Reports == bambu.StyleFull {
-		b, err = json.MarshalIndent(frame, "", "    ")
-	} else {
-		b, err = json.Marshal(frame)
-	}
-	if err != nil {
-		p.log.Error("frame not sent", "err", err)
-		return
-	}
-	p.mqtt.publish(p.topic, b)
-}
+// wholeEvery is how often the X1, P2, X2 and H2 families send everything unasked.
+const wholeEvery = time.Minute
 
 // admits checks a login, as real printers do: by the code alone.
 func (p *Printer) admits(user, password string) bool {

@@ -74,12 +74,20 @@ func (p *Printer) handle(payload []byte) {
 		if !ok {
 			continue // as the signature of a signed command, which is not looked at
 		}
-		seq, ok := body["sequence_id"].(string)
-		if !ok {
-			seq = "0"
-		}
-		p.obey(request{section, command, seq, body})
+		p.obey(request{section, command, sequence(body["sequence_id"]), body})
 	}
+}
+
+// sequence is the number by which a client knows the answer. Some clients write it as
+// a number; the answer has the same digits, as text.
+func sequence(id any) string {
+	switch id := id.(type) {
+	case string:
+		return id
+	case float64:
+		return strconv.FormatFloat(id, 'f', -1, 64)
+	}
+	return "0"
 }
 
 func (p *Printer) obey(r request) {
@@ -164,8 +172,8 @@ func (p *Printer) pushAll() {
 	p.report(true)
 }
 
-// show reports what just happened, as the model does.
-func (p *Printer) show() { p.report(p.model.Reports == bambu.StyleFull) }
+// show reports what just happened.
+func (p *Printer) show() { p.report(false) }
 
 // done answers whether a command was possible, and shows its effect.
 func (p *Printer) done(r request, ok bool) {

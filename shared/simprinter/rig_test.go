@@ -82,7 +82,7 @@ func login(t *testing.T, p *Printer, dial dialer, code string) (mqtt.Client, *ea
 		if err != nil {
 			return nil, err
 		}
-		tc := tls.Client(c, &tls.Config{ServerName: s.Serial, InsecureSkipVerify: true, VerifyConnection: func(cs tls.ConnectionState) error { // verified below
+		tc := tls.Client(c, &tls.Config{ServerName: s.Serial, MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(cs tls.ConnectionState) error { // verified below
 			leaf := cs.PeerCertificates[0]
 			if leaf.Subject.CommonName != s.Serial || time.Now().Before(leaf.NotBefore) || cs.Version != tls.VersionTLS12 {
 				return fmt.Errorf("certificate of %q, TLS %x", leaf.Subject.CommonName, cs.Version)

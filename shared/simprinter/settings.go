@@ -33,6 +33,7 @@ func factory(m bambu.Model) settings {
 	}
 	switch {
 	case m.Code == "P1P" || m.Code == "P1S":
+		s.resolution = "" // it has one, and does not say which
 	case m.Reports == bambu.StyleDelta:
 		s.watch["buildplate_marker_detector"] = detector{on: true}
 	default:

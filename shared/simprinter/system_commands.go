@@ -1,7 +1,6 @@
 package simprinter
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,35 +26,6 @@ var systemCommands = commands{
 	"upgrade.get_history":                 func(p *Printer, r request) { p.answer(r, "success", "success", obj{"firmware_optional": []obj{}}) },
 	"upgrade.mc_for_ams_firmware_upgrade": func(p *Printer, r request) { p.done(r, false) },
 	"upgrade.wtm_upgrade":                 func(p *Printer, r request) { p.done(r, false) },
-}
-
-func (p *Printer) version(r request) {
-	product := "Bambu Lab " + p.model.Name
-	if p.model.Code == "X1C" {
-		product = "Bambu Lab X1-Carbon"
-	}
-	module := func(name, hardware, version string, more obj) obj {
-		m := obj{"name": name, "hw_ver": hardware, "sw_ver": version, "sn": p.spec.Serial, "flag": 0}
-		maps.Copy(m, more)
-		return m
-	}
-	modules := []obj{module("ota", "OTA", p.id.firmware, obj{"product_name": product, "visible": true})}
-	board, ams := module("ap", "AP02", "00.00.51.36", nil), module("n3f/0", "N3F05", "03.00.20.16", obj{"sn": "19C00A000000001"})
-	switch {
-	case p.body.lite():
-		board = module("esp32", "AP05", "01.04.22.50", nil)
-		ams = module("ams_f1/"+itoa(p.body.unit()), "AMS_F102", "00.00.07.94", obj{"sn": "03C00A000000001"})
-	case p.model.FirstAMS == bambu.AMS:
-		ams = module("ams/0", "AMS08", "00.00.06.49", obj{"sn": "00600A000000001"})
-		if board = module("rv1126", "AP05", "00.00.34.02", nil); p.model.Reports == bambu.StyleDelta {
-			board = module("esp32", "AP04", "01.11.34.55", nil)
-		}
-	}
-	if modules = append(modules, board); !p.body.unplugged {
-		modules = append(modules, ams)
-	}
-	modules = append(modules, module("mc", "MC07", "00.00.30.68", nil), module("th", "TH07", "00.00.07.00", nil))
-	p.publish(obj{"info": obj{"command": "get_version", "sequence_id": r.seq, "module": modules}})
 }
 
 func (p *Printer) accessCode(r request) {
@@ -119,7 +89,8 @@ func (p *Printer) installed() {
 	if !u.restart {
 		return
 	}
-	p.id.firmware, p.spec.Firmware = u.offered, u.offered
+	p.spec.Firmware = u.offered
+	p.body.flash(u.offered)
 	delete(p.faults, updateOffered)
 	*u = update{}
 	p.restart(request{})

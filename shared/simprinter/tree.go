@@ -41,9 +41,9 @@ func (v *machine) tree(id identity) obj {
 
 // identity is who a printer is.
 type identity struct {
-	serial, name, firmware string
-	ip                     uint32 // little endian, as reported
-	camera                 cameraFace
+	serial, name string
+	ip           uint32 // little endian, as reported
+	camera       cameraFace
 }
 
 // always are the keys every model reports.
@@ -62,9 +62,9 @@ func (v *machine) always(id identity) obj {
 		"lights_report": v.lights(), "wifi_signal": fmt.Sprintf("%ddBm", v.wifi), "sdcard": v.card, "home_flag": v.homeFlag(),
 		"hw_switch_state": bit(v.filament), "ams_status": v.amsStatus, "ams_rfid_status": bit(v.reading >= 0), "ams": v.ams(),
 		"nozzle_diameter": strconv.FormatFloat(v.set.nozzleSize, 'f', -1, 64), "nozzle_type": v.set.nozzleKind, "s_obj": orEmpty(v.skipped), "force_upgrade": false, "queue_number": 0, "queue_est": 0, "queue_sts": 0, "queue_total": 0,
-		"online": obj{"ahb": false, "rfid": false, "version": 7}, "cali_version": 0,
+		"online": v.online(), "cali_version": 0,
 		"net":           obj{"conf": 0, "info": []obj{{"ip": id.ip, "mask": 0x00FFFFFF}}},
-		"upload":        obj{"status": "idle", "progress": 0, "message": ""},
+		"upload":        v.upload(),
 		"ipcam":         v.ipcam(id),
 		"upgrade_state": v.upgradeState(id),
 	}
@@ -104,10 +104,13 @@ func (v *machine) late(t obj, id identity) {
 	if v.model.Nozzles == 2 {
 		t["vir_slot"] = []obj{v.external(1, "254"), v.external(0, "255")}
 	}
-	if v.model.Code == "H2D" {
+	switch {
+	case v.model.Code == "H2D":
 		t["chamber_temper"], t["ctt"] = v.temp(v.chamber.now), v.chamber.target
-	} else {
+	case v.large(): // with the target in the high half, as an H2S was recorded
 		t["info"] = obj{"temp": pack(v.chamber)}
+	default:
+		t["info"] = obj{"temp": int(math.Round(v.chamber.now))}
 	}
 }
 
@@ -186,10 +189,13 @@ func (v *machine) gcodeFile() string {
 	case v.job.ended:
 		return ""
 	}
-	if strings.HasPrefix(v.model.Code, "P1") && v.job.path != "" {
+	if v.job.path != "" && (strings.HasPrefix(v.model.Code, "P1") || v.job.Name == "") {
 		return path.Base(v.job.path)
 	}
-	return v.job.Name + ".3mf" // on the A1 the file's own name may end otherwise
+	if v.job.Name == "" {
+		return ""
+	}
+	return strings.TrimSuffix(v.job.Name, ".3mf") + ".3mf" // on the A1 the file's own name may end otherwise
 }
 
 func (v *machine) heatbreak() int {
@@ -239,7 +245,7 @@ func (v *machine) lights() []obj {
 func (v *machine) ipcam(id identity) obj {
 	c := obj{"ipcam_dev": "1", "ipcam_record": able(v.set.record), "timelapse": able(v.set.timelapse), "resolution": v.set.resolution, "tutk_server": "disable", "mode_bits": 3}
 	if v.model.Camera == bambu.CameraRTSP {
-		c["mode_bits"] = 2
+		v.cameraKeys(c)
 	}
 	id.camera.show(c, v.model.Camera, id.ip)
 	return c

@@ -1,6 +1,10 @@
 package simprinter
 
-import "time"
+import (
+	"hash/crc32"
+	"maps"
+	"time"
+)
 
 // update is new firmware: on offer, or being installed.
 type update struct {
@@ -48,7 +52,24 @@ func (v *machine) upgradeState(id identity) obj {
 	u := v.update
 	out := obj{
 		"sequence_id": 0, "progress": "", "status": "IDLE", "consistency_request": false, "dis_state": 0, "err_code": 0,
-		"force_upgrade": false, "message": "", "module": "", "new_version_state": 2, "cur_state_code": 0, "new_ver_list": []obj{},
+		"force_upgrade": false, "message": "", "module": "", "new_version_state": 2, "idx2": crc32.ChecksumIEEE([]byte(v.firmware)),
+	}
+	if v.model.PushallBudget > 0 {
+		out["cur_state_code"], out["new_ver_list"] = 0, []obj{}
+	} else {
+		maps.Copy(out, obj{
+			"progress": "0", "idx": 7, "lower_limit": "00.00.00.00", "sn": id.serial, "ota_new_version_number": "", "ams_new_version_number": "",
+			"ahb_new_version_number": "", "ext_new_version_number": "",
+		})
+	}
+	if v.lite() && v.is("A1", "A1MINI") && !v.dated {
+		out["mc_for_ams_firmware"] = obj{
+			"current_firmware_id": 0, "current_run_firmware_id": 0, "status": "IDLE",
+			"firmware": []obj{{"id": 0, "name": "AMS Lite"}, {"id": 1, "name": "AMS/AMS 2 Pro/AMS HT"}},
+		}
+	}
+	if v.is("X2D") {
+		out["rate"] = "0B/s"
 	}
 	if u.status != "" {
 		out["status"], out["progress"], out["module"], out["dis_state"] = u.status, itoa(u.progress), "ota", 1
@@ -58,7 +79,7 @@ func (v *machine) upgradeState(id identity) obj {
 	}
 	out["new_version_state"] = 1
 	if v.model.PushallBudget > 0 {
-		out["new_ver_list"] = []obj{{"name": "ota", "cur_ver": id.firmware, "new_ver": u.offered, "cur_release_type": 3, "new_release_type": 3}}
+		out["new_ver_list"] = []obj{{"name": "ota", "cur_ver": v.firmware, "new_ver": u.offered, "cur_release_type": 3, "new_release_type": 3}}
 	} else {
 		out["ota_new_version_number"] = u.offered
 	}

@@ -37,4 +37,6 @@ type ProbeRequest struct {
 	MQTTPort   int         `json:"mqtt_port,omitempty"`
 	FTPSPort   int         `json:"ftps_port,omitempty"`
 	CameraPort int         `json:"camera_port,omitempty"`
+	// LookOnly leaves no trace: no file is written to see whether it can be.
+	LookOnly bool `json:"look_only,omitempty"`
 }

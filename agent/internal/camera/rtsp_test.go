@@ -32,6 +32,7 @@ func TestVideoOfASimulatedPrinter(t *testing.T) {
 		"joined in a group": {quirks: simcam.Quirks{MidGroup: true}, wait: 3 * time.Second, whole: true},
 		"time stands still": {quirks: simcam.Quirks{StuckTime: true}, wait: 2 * time.Second, whole: true},
 		"lossy":             {quirks: simcam.Quirks{Lossy: true}, wait: 5 * time.Second},
+		"needs reports":     {quirks: simcam.Quirks{NeedsReports: true}, wait: 2 * time.Second, whole: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestVideoOfASimulatedPrinter(t *testing.T) {
 					t.Fatalf("begins with % x", first.Data[:8])
 				}
 				frames := 1
-				for time.Since(first.At) < 40*time.Second { // receiver reports are needed for this
+				for time.Since(first.At) < 40*time.Second { // four times what "needs reports" waits for one
 					next(t, v, 5*time.Second)
 					frames++
 				}

@@ -103,6 +103,10 @@ func (f *findings) checkCertificate() wire.Check {
 func (f *findings) checkAccessCode() wire.Check {
 	const id, title = "access_code", "Access code"
 	switch s := f.session; {
+	case s != nil && s.OtherCode && f.files != nil:
+		return pass(id, title, "The printer's file server accepted it.")
+	case s != nil && s.OtherCode:
+		return flaw(wire.Skip, id, title, "See whether files or camera accepted it. If they cannot be reached either, save the code and look at the connection.", "It was not tried: the agent is connected with the saved one, and opens no second session.")
 	case s != nil && (s.Connection.State == wire.Online || s.Connection.State == wire.Silent):
 		return pass(id, title, "The printer accepted it.")
 	case s != nil && s.Connection.State == wire.WrongAccessCode:

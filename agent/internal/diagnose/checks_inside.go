@@ -79,6 +79,8 @@ func (f *findings) checkFilesPort() wire.Check {
 func (f *findings) checkFiles() wire.Check {
 	const id, title = "files", "Files"
 	switch err := f.filesErr; {
+	case f.files != nil && !f.files.Tried:
+		return pass(id, title, "Login and list (%d entries) work. Whether it can be written was not tried.", f.files.Entries)
 	case f.files != nil && !f.files.Writable:
 		why := printable(f.files.WriteError, maxReason)
 		if why == "" {
@@ -96,7 +98,7 @@ func (f *findings) checkFiles() wire.Check {
 	case f.filesPort.state != open:
 		return flaw(wire.Skip, id, title, mendEarlier, "The file port cannot be reached.")
 	default:
-		return flaw(wire.Fail, id, title, "Check the access code, and that a card or stick is in the printer. Close other programs that move files to it, and switch the printer off and on.", "%s.", sentence(f.reason(err)))
+		return flaw(wire.Fail, id, title, "If it speaks of the access code, enter it again. Check that a card or stick is in the printer. Close other programs that move files to it, and switch the printer off and on.", "%s.", sentence(f.reason(err)))
 	}
 }
 

@@ -32,10 +32,10 @@ func TestChecksOfWhatThePrinterSays(t *testing.T) {
 		{"an update", "firmware", func(f *findings) { f.session.Status.Machine.UpdateAvailable = "01.03.00.00" }, wire.Pass, "01.03.00.00"},
 		{"no card", "storage", func(f *findings) { f.session.Status.Machine.Storage = bambu.Some(false) }, wire.Fail, "Put a card"},
 		{"no card, but it can be written", "storage", func(f *findings) {
-			f.session.Status.Machine.Storage, f.files = bambu.Some(false), &Files{Writable: true}
+			f.session.Status.Machine.Storage, f.files = bambu.Some(false), &Files{Tried: true, Writable: true}
 		}, wire.Pass, "written"},
-		{"not writable", "files", func(f *findings) { f.files = &Files{WriteError: "the storage is full"} }, wire.Fail, "the storage is full."},
-		{"not encrypted", "files", func(f *findings) { f.files = &Files{Writable: true} }, wire.Pass, "without encryption"},
+		{"not writable", "files", func(f *findings) { f.files = &Files{Tried: true, WriteError: "the storage is full"} }, wire.Fail, "the storage is full."},
+		{"not encrypted", "files", func(f *findings) { f.files = &Files{Tried: true, Writable: true} }, wire.Pass, "without encryption"},
 		{"silent", "reports", func(f *findings) { f.session.Connection.State = wire.Silent }, wire.Fail, "says nothing"},
 		{"deaf", "reports", func(f *findings) { f.session.Connection.Detail = "it does not answer." }, wire.Warn, "It does not answer."},
 		{"last report", "reports", func(f *findings) { f.session.LastReport = time.Now().Add(-3 * time.Second) }, wire.Pass, "3s ago"},
@@ -55,6 +55,8 @@ func TestChecksOfWhatThePrinterSays(t *testing.T) {
 		{"no model", "camera_port", func(f *findings) { f.target.Model = bambu.Model{} }, wire.Skip, "model"},
 		{"clock", "clock", func(f *findings) { f.clockKnown, f.ahead = true, -2*time.Minute }, wire.Warn, "2m0s behind"},
 		{"clock well", "clock", func(f *findings) { f.clockKnown, f.ahead = true, -time.Second }, wire.Pass, "agrees"},
+		{"another code beside a session", "access_code", func(f *findings) { f.session.OtherCode, f.files = true, nil }, wire.Skip, "no second session"},
+		{"another code at the file server", "access_code", func(f *findings) { f.session.OtherCode, f.files = true, &Files{Tried: true} }, wire.Pass, "file server"},
 		{"login came to nothing", "access_code", func(f *findings) {
 			f.session, f.mqtt.state, f.login = nil, open, errors.New("bblp:12345678 timed out\x1b[31m\n"+strings.Repeat("x", 1000))
 		}, wire.Skip, "bblp:•••• timed out"},

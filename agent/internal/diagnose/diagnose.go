@@ -29,13 +29,18 @@ type Target struct {
 	// TLS is how to speak TLS with it: its VerifyConnection decides whether this is
 	// the printer. It is cloned before use.
 	TLS *tls.Config
+	// Touch allows the examination to leave a trace: to write a small file on the
+	// printer's storage and delete it again.
+	Touch bool
 }
 
 // Session is what a session with the printer knows of it.
 type Session struct {
 	Connection wire.Connection
 	LastReport time.Time // zero: not told
-	Status     bambu.Status
+	// OtherCode: it logged in with another access code than the one to be examined.
+	OtherCode bool
+	Status    bambu.Status
 	// Partial tells that it was asked for at second hand: what Status does not say,
 	// the session may know.
 	Partial bool
@@ -46,6 +51,7 @@ type Files struct {
 	Banner     string
 	Entries    int // in the root
 	Encrypted  bool
+	Tried      bool   // whether something can be written
 	Writable   bool   // a small file could be written
 	WriteError string // why not, a sentence
 }

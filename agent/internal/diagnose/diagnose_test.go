@@ -26,7 +26,7 @@ func verdicts(r wire.Report) []string {
 }
 
 func writable(context.Context, Target) (Files, error) {
-	return Files{Entries: 3, Writable: true, Encrypted: true}, nil
+	return Files{Tried: true, Entries: 3, Writable: true, Encrypted: true}, nil
 }
 
 func picture(context.Context, Target) error { return nil }

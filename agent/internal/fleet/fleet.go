@@ -29,13 +29,17 @@ type Options struct {
 	Dir   string // holds the sealed configuration, its key and the pins
 	HubID string // of the hub the agent is enrolled with; no other configures it
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
-	Log   *slog.Logger
+	// Left hears of printers that are held no longer, or by another way: whatever was
+	// open to one is to end. It must not block. nil: nobody.
+	Left func(serial string)
+	Log  *slog.Logger
 }
 
 // Fleet is an agent's printers. All methods may be called concurrently.
 type Fleet struct {
 	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	hubID string
+	left  func(serial string)
 	log   *slog.Logger
 	vault *vault
 	pins  *pins
@@ -63,8 +67,11 @@ type member struct {
 // cannot be read is set aside and told in the log; the hub will push it anew.
 func New(o Options) (*Fleet, error) {
 	f := &Fleet{
-		dial: o.Dial, hubID: o.HubID, log: o.Log,
+		dial: o.Dial, hubID: o.HubID, left: o.Left, log: o.Log,
 		members: map[string]*member{}, watchers: map[*Watcher]struct{}{},
+	}
+	if f.left == nil {
+		f.left = func(string) {}
 	}
 	var err error
 	if f.vault, err = openVault(o.Dir, o.Log); err != nil {
@@ -200,6 +207,9 @@ func (f *Fleet) carryOut(p plan) {
 		case !known:
 			f.start(f.add(c, len(p.next.Printers)))
 		case needsNewSession(m.cfg, c):
+			if c.Fence != m.cfg.Fence { // assigned anew, or its code was entered anew: so is trust
+				f.pins.forget(c.Serial)
+			}
 			f.replace(m, c)
 		default:
 			m.cfg = c
@@ -253,6 +263,7 @@ func (f *Fleet) replace(m *member, c wire.PrinterConfig) {
 	m.cfg, m.session, m.stop = c, printer.New(c, f.deps(c.Serial, 0)), nil
 	m.session.Follow(old)
 	f.start(m)
+	f.left(c.Serial)
 }
 
 // remove ends a member's session and forgets what is known of it.
@@ -265,6 +276,7 @@ func (f *Fleet) remove(serial string) {
 	delete(f.members, serial)
 	f.pins.forget(serial)
 	f.tell(serial)
+	f.left(serial)
 	f.log.Info("printer removed", "printer", serial)
 }
 

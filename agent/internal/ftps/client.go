@@ -122,10 +122,12 @@ func (c *Client) session(ctx context.Context, serial, path string, do func(conte
 
 func (c *Client) perhapsClear(ctx context.Context, t Target, l *lane, do func(context.Context, *session) error) error {
 	err := c.once(ctx, t, l.clear, do)
-	var broken *dataTLSError
-	if errors.As(err, &broken) && ctx.Err() == nil && !l.clear && mayClear(t.Model) {
+	if blamesTLS(err) && ctx.Err() == nil && !l.clear && mayClear(t.Model) {
 		c.goClear(t, l, err)
-		err = c.once(ctx, t, true, do)
+		if again := c.once(ctx, t, true, do); !blamesTLS(again) {
+			return again
+		}
+		l.clear = false // it will not have that either
 	}
 	return err
 }
@@ -162,11 +164,21 @@ func (c *Client) goClear(t Target, l *lane, why error) {
 		"printer", t.Serial, "error", why)
 }
 
-// mayClear tells the models whose file server is known to fail at encrypted
-// data. With others a failure is a failure: files are private.
+// blamesTLS tells failures that clear data may cure: TLS that did not come about,
+// or a server that will not take ours for the session it knows (522), as one must
+// that knows no tickets, which is all that Go can show it.
+func blamesTLS(err error) bool {
+	var broken *dataTLSError
+	var said *replyError
+	return errors.As(err, &broken) || errors.As(err, &said) && said.code == 522
+}
+
+// mayClear tells the models whose file server is known to fail at encrypted data,
+// or is the vendor's own and may know no tickets. With others a failure is a
+// failure: files are private.
 func mayClear(m bambu.Model) bool {
 	switch m.Code {
-	case "A1", "A1MINI", "A2L":
+	case "A1", "A1MINI", "A2L", "P1P", "P1S":
 		return true
 	default:
 		return false

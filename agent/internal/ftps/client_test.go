@@ -61,7 +61,7 @@ func everything(r *rig) {
 	if err != nil || len(cache) != 1 || "/cache/"+cache[0].Name != name || cache[0].Dir || cache[0].Size != 300_000 || cache[0].Modified.IsZero() {
 		r.t.Errorf("cache: %v, %v", cache, err)
 	}
-	h, err := c.Probe(ctx, r.target())
+	h, err := c.Probe(ctx, r.target(), true)
 	if err != nil || !h.Writable || h.WriteError != "" || !h.Encrypted || !h.Resumed || h.Entries != 2 {
 		r.t.Errorf("probe: %+v, %v", h, err)
 	}
@@ -199,14 +199,14 @@ func TestCannotGetIn(t *testing.T) {
 		r.code = code
 		other := r.target()
 		other.TLS = template("00M00A000000009")
-		_, err = r.client.Probe(ctx, other)
+		_, err = r.client.Probe(ctx, other, true)
 		r.want("another printer", err, farm.PrinterNotConnected)
 		if !strings.Contains(err.Error(), "not this printer") {
 			t.Error(err)
 		}
 		other = r.target()
 		other.Address = "printer:991"
-		_, err = r.client.Probe(ctx, other)
+		_, err = r.client.Probe(ctx, other, true)
 		r.want("nobody there", err, farm.PrinterNotConnected)
 		r.net.Cut("printer")
 		begun := time.Now()

@@ -119,7 +119,7 @@ func explainConnect(t Target, err error) error {
 // explainReply is for a printer that said no.
 func explainReply(said *replyError, t Target, path string, err error) error {
 	if said.busy() {
-		return farm.Wrap(farm.PrinterBusy, err, "the printer is busy with another file connection (%s)", said)
+		return farm.Wrap(farm.PrinterBusy, err, "the printer opens no connection for the file, as one that is busy with another (%s)", said)
 	}
 	storing := said.verb == "STOR"
 	switch said.code {
@@ -130,7 +130,7 @@ func explainReply(said *replyError, t Target, path string, err error) error {
 	case 553:
 		return farm.Wrap(farm.PrinterRefused, err, "the printer cannot create the file: no card or stick, full, write protected, or no such folder (%s)", said)
 	case 522:
-		return farm.Wrap(farm.PrinterNotConnected, err, "the printer refused the encrypted file connection (%s)", said)
+		return farm.Wrap(farm.PrinterNotConnected, err, "the printer does not take the connection for the file as part of the session it knows (%s)", said)
 	case 426, 451:
 		return farm.Wrap(farm.Unavailable, err, "the printer broke off the transfer (%s)", said)
 	case 550:

@@ -13,7 +13,7 @@ type Health struct {
 	Banner   string // the server's greeting
 	Folder   string // where a login begins
 	Entries  int    // in the root; none at all often means no card or stick
-	Writable bool   // a small file could be written
+	Writable bool   // a small file was written
 	// WriteError is why it could not, for a person.
 	WriteError string
 	Encrypted  bool // data connections are; login always is
@@ -24,9 +24,9 @@ type Health struct {
 const probeFile = "/verify_job"
 
 // Probe connects to a printer that need not be known yet, logs in, lists the
-// root and writes and deletes a small file, as slicers do. It waits for its turn
-// as every operation; farm.PrinterBusy when ctx's time is over before.
-func (c *Client) Probe(ctx context.Context, t Target) (Health, error) {
+// root and, when it is to, writes and deletes a small file, as slicers do. It waits
+// for its turn as every operation; farm.PrinterBusy when ctx's time is over before.
+func (c *Client) Probe(ctx context.Context, t Target, write bool) (Health, error) {
 	l, err := c.lanes.enter(ctx, t.Serial)
 	if err != nil {
 		return Health{}, err
@@ -39,6 +39,9 @@ func (c *Client) Probe(ctx context.Context, t Target) (Health, error) {
 	})
 	if err != nil {
 		return h, explain(ctx, t, "/", err)
+	}
+	if !write {
+		return h, nil
 	}
 	return h, c.probeWrite(ctx, t, l, &h)
 }

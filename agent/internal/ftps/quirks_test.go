@@ -106,7 +106,7 @@ func TestClearData(t *testing.T) {
 				t.Errorf("%s: %d bytes, %v", name, len(got), err)
 			}
 		}
-		if h, err := r.client.Probe(t.Context(), r.target()); err != nil || h.Encrypted || !h.Writable {
+		if h, err := r.client.Probe(t.Context(), r.target(), true); err != nil || h.Encrypted || !h.Writable {
 			t.Errorf("%+v, %v", h, err)
 		}
 		if strings.Count(r.log.String(), "using clear ones") != 1 {
@@ -128,6 +128,29 @@ func TestClearData(t *testing.T) {
 			t.Error("files of a P1S would go in clear")
 		}
 	})
+}
+
+// A server that takes no ticket for the session it knows: the vendor's own are
+// then asked for clear data, vsFTPd is not.
+func TestRefusedResumption(t *testing.T) {
+	noTickets := func(c ftpserver.Character) ftpserver.Character {
+		c.Reuse, c.EncryptedOnly, c.RefuseTickets = true, strings.Contains(c.Banner, "vsFTPd"), true
+		return c
+	}
+	for model, c := range map[string]struct {
+		character ftpserver.Character
+		want      farm.Code
+	}{"A1": {ftpserver.A1(), ""}, "P1S": {ftpserver.P1(), ""}, "X1C": {ftpserver.VSFTPD(), farm.PrinterNotConnected}} {
+		bubble(t, model, noTickets(c.character), func(t *testing.T, r *rig) {
+			_, err := r.client.List(t.Context(), r.serial, "/")
+			r.want(model+" list", err, c.want)
+			r.want(model+" upload", r.upload("/a", []byte("content")), c.want)
+			got, err := r.download("/a", 0)
+			if c.want == "" && (err != nil || string(got) != "content") {
+				t.Errorf("%s: download %q, %v", model, got, err)
+			}
+		})
+	}
 }
 
 // What cannot be read twice is not sent twice.
@@ -157,7 +180,7 @@ func TestStorageTroubles(t *testing.T) {
 			t.Errorf("no card: %v, %v", entries, err)
 		}
 		r.want("no card", r.upload("/a", []byte("x")), farm.PrinterRefused)
-		if h, err := r.client.Probe(t.Context(), r.target()); err != nil || h.Writable || !strings.Contains(h.WriteError, "card") {
+		if h, err := r.client.Probe(t.Context(), r.target(), true); err != nil || h.Writable || !strings.Contains(h.WriteError, "card") {
 			t.Errorf("no card: %+v, %v", h, err)
 		}
 		r.quirk(ftpserver.Quirks{Full: true})

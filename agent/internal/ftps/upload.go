@@ -193,13 +193,8 @@ func (a attempt) doubtful() bool {
 	return a.sent && (!errors.As(a.err, &said) || said.code == 426 || said.code == 451 || said.code == 425)
 }
 
-// blamesTLS tells failures that clear data may cure: TLS that did not come
-// about, and an end that the printer did not notice.
-func (a attempt) blamesTLS() bool {
-	var broken *dataTLSError
-	var said *replyError
-	return errors.As(a.err, &broken) || a.sent && timedOut(a.err) || errors.As(a.err, &said) && said.code == 522
-}
+// blamesTLS: beside what every failure may show, an upload whose end is not told.
+func (a attempt) blamesTLS() bool { return blamesTLS(a.err) || a.sent && timedOut(a.err) }
 
 // verify asks whether the file is whole, in a new session, and again after a
 // while: a printer may still be writing. A nil error means that it knows.

@@ -210,16 +210,16 @@ func TestVsftpdProbe(t *testing.T) {
 	v := startVsftpd(t)
 	c := v.client()
 	target, _ := c.o.Target(x1Serial)
-	h, err := c.Probe(t.Context(), target)
+	h, err := c.Probe(t.Context(), target, true)
 	if err != nil || !strings.Contains(h.Banner, "vsFTPd") || h.Folder != "/" || h.Writable || h.WriteError == "" || h.Entries != 1 || !h.Encrypted || !h.Resumed {
 		t.Errorf("%+v, %v", h, err)
 	}
 	target.AccessCode = "87654321"
-	if _, err := c.Probe(t.Context(), target); !farm.Is(err, farm.PrinterNotConnected) || strings.Contains(err.Error(), "87654321") {
+	if _, err := c.Probe(t.Context(), target, true); !farm.Is(err, farm.PrinterNotConnected) || strings.Contains(err.Error(), "87654321") {
 		t.Errorf("wrong access code: %v", err)
 	}
 	target.Serial, target.TLS = p1Serial, template(p1Serial)
-	if _, err := c.Probe(t.Context(), target); !farm.Is(err, farm.PrinterNotConnected) || !strings.Contains(err.Error(), "not this printer") {
+	if _, err := c.Probe(t.Context(), target, true); !farm.Is(err, farm.PrinterNotConnected) || !strings.Contains(err.Error(), "not this printer") {
 		t.Errorf("wrong printer: %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func (a *api) only(method string, h func(http.ResponseWriter, *http.Request) err
 		if err == nil {
 			return
 		}
-		if farm.Is(err, farm.Internal) {
+		if farm.Is(err, farm.Internal) && r.Context().Err() == nil {
 			a.log.Error("agent API call failed", "path", r.URL.Path, "err", err)
 		}
 		tunnel.Answer(w, err, 0)

@@ -107,7 +107,19 @@ func (s *server) updateAgent(ctx context.Context, in *updateAgentInput) (*body[A
 	if err != nil {
 		return nil, err
 	}
+	if in.Body.SiteID != nil { // its printers move with it, perhaps out of somebody's sight
+		s.stopCameras(a.ID)
+	}
 	return s.agentAnswer(ctx, a), nil
+}
+
+// stopCameras ends the streams of all printers of an agent.
+func (s *server) stopCameras(agentID int64) {
+	for _, v := range s.fleet.Views() {
+		if v.Printer.AgentID == agentID {
+			s.cameras.Stop(v.Printer.ID)
+		}
+	}
 }
 
 func (s *server) revokeAgent(ctx context.Context, in *ByID) (*body[Agent], error) {

@@ -19,6 +19,8 @@ type Audit interface {
 	// AuditBefore gives up to limit entries with ids below before (0: the
 	// newest), newest first.
 	AuditBefore(ctx context.Context, before int64, limit int) ([]farm.Audit, error)
+	// CountAudit tells how many entries there are.
+	CountAudit(ctx context.Context) (int, error)
 }
 
 // AuditEntry is one thing that was done, or tried.
@@ -35,7 +37,7 @@ type AuditEntry struct {
 func (s *server) auditRoutes() {
 	register(s, route{
 		id: "list_audit", method: http.MethodGet, path: "/audit", tag: "System", summary: "List Audit",
-		about: "Who sent raw G-code, newest first. Entries are written before anything is sent, and never changed.",
+		about: "Who sent raw G-code, newest first. Entries are written before anything is sent, and never changed. For keys that are not limited to certain printers or sites.",
 		needs: farm.Admin, limit: auth.ReadClass, errors: []farm.Code{farm.Invalid},
 	}, s.listAudit)
 }
@@ -46,28 +48,33 @@ type listAuditInput struct {
 }
 
 type listAuditOutput struct {
-	Next string `header:"X-Next-Cursor" doc:"For the next page; absent on the last."`
-	Body []AuditEntry
+	Total int    `header:"X-Total-Count" doc:"How many there are in all."`
+	Next  string `header:"X-Next-Cursor" doc:"For the next page; absent on the last."`
+	Body  []AuditEntry
 }
 
 func (s *server) listAudit(ctx context.Context, in *listAuditInput) (*listAuditOutput, error) {
+	if who := auth.From(ctx); !who.AllPrinters() || who.Sites() != nil {
+		return nil, farm.Errorf(farm.Forbidden, "this key is limited to certain sites or printers, the audit is of all")
+	}
+	total, err := s.audit.CountAudit(ctx)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.audit.AuditBefore(ctx, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	out := &listAuditOutput{Body: []AuditEntry{}}
+	out := &listAuditOutput{Total: total}
 	if len(rows) == in.Limit {
 		out.Next = fmt.Sprint(rows[len(rows)-1].ID)
 	}
-	who := auth.From(ctx)
-	for _, a := range rows {
-		if who.Sees(a.PrinterID, a.SiteID) {
-			out.Body = append(out.Body, AuditEntry{
-				ID: a.ID, Timestamp: instant{a.At}, Who: a.Who, Action: a.Action,
-				PrinterID: orNull(a.PrinterID), SiteID: orNull(a.SiteID), Data: a.Data,
-			})
+	out.Body = mapped(rows, func(a farm.Audit) AuditEntry {
+		return AuditEntry{
+			ID: a.ID, Timestamp: instant{a.At}, Who: a.Who, Action: a.Action,
+			PrinterID: orNull(a.PrinterID), SiteID: orNull(a.SiteID), Data: a.Data,
 		}
-	}
+	})
 	return out, nil
 }
 

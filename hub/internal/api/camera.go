@@ -86,7 +86,7 @@ func (s *server) cameraOf(ctx context.Context, id int64) (camera.Source, fleet.V
 	if err != nil {
 		return camera.Source{}, v, err
 	}
-	return camera.Source{PrinterID: id, AgentID: v.Printer.AgentID, Serial: v.Printer.Serial}, v, hasAgent(v)
+	return camera.Source{PrinterID: id, AgentID: v.Printer.AgentID, Serial: v.Printer.Serial}, v, reachable(v)
 }
 
 type streamCameraInput struct {
@@ -118,7 +118,7 @@ func (s *server) streamH264(ctx context.Context, in *streamH264Input) (*huma.Str
 		return nil, err
 	}
 	if m, ok := bambu.ModelByCode(modelOf(v).code); ok && m.Camera != bambu.CameraRTSP {
-		return nil, farm.Errorf(farm.Unsupported, "the camera of a %s sends pictures and no video: use camera/stream", m.Name)
+		return nil, farm.Errorf(farm.Unsupported, "the camera of this model (%s) sends pictures and no video: use camera/stream", m.Name)
 	}
 	if in.Format == "frames" {
 		return s.streamFrames(ctx, src, camera.H264, 0, "application/octet-stream", func(f camera.Frame) []byte {
@@ -158,7 +158,7 @@ func firstOf(ctx context.Context, v *camera.Viewer) (camera.Frame, error) {
 	defer cancel()
 	f, err := v.Next(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = farm.Wrap(farm.Unavailable, err, "the camera gave no picture within %d s", int(firstFrame.Seconds()))
+		err = farm.Wrap(farm.PrinterNotConnected, err, "the camera gave no picture within %d s", int(firstFrame.Seconds()))
 	}
 	return f, err
 }

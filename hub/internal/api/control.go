@@ -56,6 +56,11 @@ type Slot struct {
 	Slot *int `json:"slot,omitempty" minimum:"0" maximum:"3" doc:"Not for an external spool or an AMS HT, which have one." example:"2"`
 }
 
+// AMSAnswer is the body of ams/control.
+type AMSAnswer struct {
+	Action string `json:"action" enum:"resume,done,abort" doc:"resume: try again; done: filament came out of the nozzle; abort: give up." example:"abort"`
+}
+
 // Drying is the body of ams/drying.
 type Drying struct {
 	AMS         int `json:"ams" example:"0"`
@@ -68,7 +73,7 @@ type SlotFilament struct {
 	AMS       int    `json:"ams" doc:"Id of the unit; 254 and 255: an external spool." example:"0"`
 	Slot      *int   `json:"slot,omitempty" minimum:"0" maximum:"3" example:"2"`
 	Type      string `json:"type" doc:"Empty: forget what is in the slot." example:"PLA"`
-	Color     string `json:"color,omitempty" doc:"RRGGBB or RRGGBBAA" example:"FF6A13FF"`
+	Color     string `json:"color,omitempty" doc:"RRGGBB or RRGGBBAA; needed with a type." example:"FF6A13FF"`
 	PresetID  string `json:"preset_id,omitempty" doc:"Default: the generic one of the type." example:"GFL99"`
 	NozzleMin int    `json:"nozzle_min,omitempty" minimum:"0" doc:"°C; default: usual for the type."`
 	NozzleMax int    `json:"nozzle_max,omitempty" minimum:"0" doc:"°C; default: usual for the type."`
@@ -116,6 +121,9 @@ func (s *server) controlRoutes() {
 	command(s, rt("load_filament", "/ams/load", "Load Filament", "The nozzle is heated for it. Refused while it prints."), func(b Slot) bambu.Control {
 		return bambu.Control{Do: bambu.DoLoad, AMS: &b.AMS, Slot: b.Slot}
 	})
+	command(s, rt("answer_ams", "/ams/control", "Answer AMS", "What a person answers at the screen when a change of filament is stuck."), func(b AMSAnswer) bambu.Control {
+		return bambu.Control{Do: bambu.DoAnswerAMS, Action: b.Action}
+	})
 	command(s, rt("dry_filament", "/ams/drying", "Dry Filament", "Of units that can dry."), func(b Drying) bambu.Control {
 		return bambu.Control{Do: bambu.DoDrying, AMS: &b.AMS, Temperature: b.Temperature, Hours: b.Hours}
 	})
@@ -127,8 +135,12 @@ func (s *server) controlRoutes() {
 	command(s, rt("skip_objects", "/skip-objects", "Skip Objects", "The running print leaves these out from now on. It cannot be taken back."), func(b Objects) bambu.Control {
 		return bambu.Control{Do: bambu.DoSkipObjects, Objects: b.Objects}
 	})
-	command(s, rt("home_printer", "/home", "Home", "**It moves, whoever stands beside it.** Refused while it prints."), func(b Axes) bambu.Control {
-		return bambu.Control{Do: bambu.DoHome, Axes: b.Axes}
+	register(s, rt("home_printer", "/home", "Home", "**It moves, whoever stands beside it.** Refused while it prints or changes filament."), func(ctx context.Context, in *homeInput) (*body[Done], error) {
+		c := bambu.Control{Do: bambu.DoHome}
+		if in.Body != nil {
+			c.Axes = in.Body.Axes
+		}
+		return s.control(ctx, in.ID, c)
 	})
 	raw := rt("send_gcode", "/gcode", "Send G-code", "Sends lines to the printer as they are, which nothing checks. It is written down in the audit who sent what.")
 	raw.needs = farm.Admin
@@ -153,6 +165,12 @@ func command[B any](s *server, rt route, as func(B) bambu.Control) {
 	register(s, rt, func(ctx context.Context, in *commandInput[B]) (*body[Done], error) {
 		return s.control(ctx, in.ID, as(in.Body))
 	})
+}
+
+// homeInput needs no body: all axes are meant then.
+type homeInput struct {
+	ByID
+	Body *Axes
 }
 
 const (

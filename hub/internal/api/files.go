@@ -17,16 +17,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"bambuddy/hub/internal/auth"
+	"bambuddy/hub/internal/fleet"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
-
-// PrinterFiles is what lies in one folder on a printer.
-type PrinterFiles struct {
-	Path      string        `json:"path" example:"/"`
-	Files     []PrinterFile `json:"files" doc:"Folders first, each by name."`
-	Truncated bool          `json:"truncated" doc:"There is more than is listed."`
-}
 
 // PrinterFile is one file or folder on a printer.
 type PrinterFile struct {
@@ -39,10 +33,10 @@ type PrinterFile struct {
 
 func (s *server) fileRoutes() {
 	const tag = "Printer Files"
-	gone := []farm.Code{farm.Invalid, farm.PrinterNotConnected, farm.AgentOffline, farm.FileUnavailable, farm.Unavailable, farm.Unsupported}
+	gone := []farm.Code{farm.Invalid, farm.PrinterNotConnected, farm.AgentOffline, farm.FileUnavailable, farm.PrinterRefused, farm.Unavailable, farm.Unsupported}
 	register(s, route{
 		id: "list_printer_files", method: http.MethodGet, path: "/printers/{id}/files", tag: tag, summary: "List Files",
-		about: "What lies on the printer's card or stick. The printer is asked each time; it serves one transfer at a time, so this may wait for another one.",
+		about: "What lies in a folder on the printer's card or stick: folders first, each by name, 5000 entries at most. The printer is asked each time; it serves one transfer at a time, so this may wait for another one.",
 		needs: farm.Read, limit: auth.ReadClass, errors: gone,
 	}, s.listFiles)
 	register(s, route{
@@ -66,7 +60,7 @@ type listFilesInput struct {
 	Path string `query:"path" default:"/" doc:"A folder." example:"/timelapse"`
 }
 
-func (s *server) listFiles(ctx context.Context, in *listFilesInput) (*body[PrinterFiles], error) {
+func (s *server) listFiles(ctx context.Context, in *listFilesInput) (*listing[PrinterFile], error) {
 	call, err := s.fileCall(ctx, in.ID, in.Path)
 	if err != nil {
 		return nil, err
@@ -77,10 +71,10 @@ func (s *server) listFiles(ctx context.Context, in *listFilesInput) (*body[Print
 	if err := s.links.Call(ctx, call.agent, wire.CapFiles, http.MethodGet, call.url("files"), nil, &list); err != nil {
 		return nil, err
 	}
-	return &body[PrinterFiles]{PrinterFiles{
-		Path: call.path, Truncated: list.Truncated,
-		Files: mapped(list.Entries, func(e wire.FileEntry) PrinterFile { return fileOf(call.path, e) }),
-	}}, nil
+	return &listing[PrinterFile]{
+		Total: len(list.Entries),
+		Body:  mapped(list.Entries, func(e wire.FileEntry) PrinterFile { return fileOf(call.path, e) }),
+	}, nil
 }
 
 func fileOf(folder string, e wire.FileEntry) PrinterFile {
@@ -209,6 +203,18 @@ func (c fileCall) aFile() error {
 	return nil
 }
 
+// hasFiles tells why nobody can get at a printer's files: it is away, or says that
+// there is no card. An empty list would read as if all of them had been deleted.
+func hasFiles(v fleet.View) error {
+	if err := reachable(v); err != nil {
+		return err
+	}
+	if card := v.Status.Machine.Storage; card.Known && !card.Value {
+		return farm.Errorf(farm.PrinterRefused, "printer %q says that no card or stick is in it", v.Printer.Name)
+	}
+	return nil
+}
+
 // fileCall checks who asks for which path of which printer. A path is brought into
 // its one form; one that leads out of the root is refused.
 func (s *server) fileCall(ctx context.Context, id int64, p string) (fileCall, error) {
@@ -219,5 +225,5 @@ func (s *server) fileCall(ctx context.Context, id int64, p string) (fileCall, er
 	if len(p) > 1024 || strings.ContainsFunc(p, unicode.IsControl) || strings.Contains("/"+p+"/", "/../") {
 		return fileCall{}, farm.Errorf(farm.Invalid, "path: expected the path of a file or folder on the printer")
 	}
-	return fileCall{agent: v.Printer.AgentID, serial: v.Printer.Serial, path: path.Clean("/" + p)}, hasAgent(v)
+	return fileCall{agent: v.Printer.AgentID, serial: v.Printer.Serial, path: path.Clean("/" + p)}, hasFiles(v)
 }

@@ -190,6 +190,9 @@ func (s *server) updatePrinter(ctx context.Context, in *updatePrinterInput) (*bo
 	if err != nil {
 		return nil, err
 	}
+	if was := v.Printer; p.Fence != was.Fence || p.SiteID != was.SiteID || p.AgentID != was.AgentID || p.Address != was.Address || p.CameraPort != was.CameraPort {
+		s.cameras.Stop(p.ID) // who looked may no longer see it, and the picture may be of another machine
+	}
 	return &body[Printer]{printerOf(s.viewOf(p))}, nil
 }
 
@@ -205,6 +208,7 @@ func (s *server) deletePrinter(ctx context.Context, in *deletePrinterInput) (*bo
 	if err := s.registry.RemovePrinter(ctx, in.ID, in.Force); err != nil {
 		return nil, err
 	}
+	s.cameras.Stop(in.ID)
 	return deleted(), nil
 }
 

@@ -170,7 +170,7 @@ func (s *server) diagnose(ctx context.Context, in *ByID) (*body[PrinterReport], 
 	if wire.Worst(checks) == wire.Fail {
 		return reportOf(checks), nil
 	}
-	report, err := s.probe(ctx, v.Printer.AgentID, wire.ProbeRequest{Serial: v.Printer.Serial})
+	report, err := s.probe(ctx, v.Printer.AgentID, wire.ProbeRequest{Serial: v.Printer.Serial, LookOnly: true})
 	switch {
 	case farm.Is(err, farm.AgentOffline), farm.Is(err, farm.Unsupported), farm.Is(err, farm.PrinterNotConnected), farm.Is(err, farm.OutcomeUnknown):
 		// Each of them is a finding.

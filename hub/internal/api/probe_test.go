@@ -77,7 +77,7 @@ func TestDiagnostics(t *testing.T) {
 	if a.status != 200 || got["result"] != "warn" || len(checks) != 3 || last["mend"] != "insert a card" || checks[1].(map[string]any)["mend"] != nil {
 		t.Errorf("%s", a.body)
 	}
-	if string(s.asked[0]) != `{"serial":"01P00A000000001"}` {
+	if string(s.asked[0]) != `{"serial":"01P00A000000001","look_only":true}` {
 		t.Errorf("asked %s", s.asked)
 	}
 	s.refuse = farm.Unsupported

@@ -89,6 +89,8 @@ func (m *memAudit) AppendAudit(_ context.Context, a farm.Audit) error {
 	return m.err
 }
 
+func (m *memAudit) CountAudit(context.Context) (int, error) { return len(m.rows), m.err }
+
 func (m *memAudit) AuditBefore(_ context.Context, before int64, limit int) (out []farm.Audit, err error) {
 	for _, a := range slices.Backward(m.rows) {
 		if (before == 0 || a.ID < before) && len(out) < limit {

@@ -299,6 +299,9 @@ func (m *memRegistry) ChangePrinter(_ context.Context, id int64, c registry.Prin
 	if c.Name != nil {
 		p.Name = *c.Name
 	}
+	if c.Address != nil {
+		p.Address = *c.Address
+	}
 	m.printers[id] = p
 	m.fleet.Put(p)
 	return p, nil

@@ -265,6 +265,10 @@ func (s *Status) setJob(j bambu.Job) {
 	}
 	s.Progress, s.RemainingTime, s.TotalLayers = j.Progress.Ptr(), j.Remaining.Ptr(), j.TotalLayers.Ptr()
 	s.CurrentLayer = j.Layer.Ptr()
+	if j.GcodeState != "RUNNING" && j.GcodeState != "PAUSE" { // the last print's, until the first line of this one
+		zero := 0
+		s.Progress, s.CurrentLayer = &zero, &zero
+	}
 	s.LayerNum = s.CurrentLayer
 	if id, ok := j.Stage.Value, j.Stage.Known; ok && id >= 0 && id != 255 {
 		s.Stage = some(Stage{ID: id, Name: bambu.StageName(id)})

@@ -366,7 +366,7 @@ func TestASnapshotTakesFiveSecondsAtMost(t *testing.T) {
 	bubble(t, func(t *testing.T, r *Relay, a *agent) {
 		a.still = make(chan struct{})
 		began := time.Now()
-		if _, err := r.Snapshot(t.Context(), source); !farm.Is(err, farm.Unavailable) || time.Since(began) != snapshotTime {
+		if _, err := r.Snapshot(t.Context(), source); !farm.Is(err, farm.PrinterNotConnected) || time.Since(began) != snapshotTime {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

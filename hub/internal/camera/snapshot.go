@@ -58,7 +58,7 @@ func (r *Relay) take(ctx context.Context, src Source, one *shot) {
 	defer cancel()
 	one.data, one.err = r.fetch(ctx, src)
 	if one.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		one.err = farm.Wrap(farm.Unavailable, one.err, "the camera gave no picture within %d s", int(snapshotTime.Seconds()))
+		one.err = farm.Wrap(farm.PrinterNotConnected, one.err, "the camera gave no picture within %d s", int(snapshotTime.Seconds()))
 	}
 	r.mu.Lock()
 	delete(r.shots, src)

@@ -31,7 +31,8 @@ func TestAnySubsetChanges(t *testing.T) {
 		"default ports": {PrinterChange{MQTTPort: to(0), FTPSPort: to(0), CameraPort: to(0)}, func(p *farm.Printer) { p.MQTTPort, p.FTPSPort, p.CameraPort = 8883, 990, 0 }},
 		"same agent":    {PrinterChange{AgentID: &a.ID}, func(*farm.Printer) {}},
 		"same site":     {PrinterChange{SiteID: to(farm.DefaultSiteID)}, func(*farm.Printer) {}},
-		"code":          {PrinterChange{AccessCode: to(farm.Secret("87654321"))}, func(*farm.Printer) {}},
+		"code":          {PrinterChange{AccessCode: to(farm.Secret("87654321"))}, func(p *farm.Printer) { p.Fence++ }},
+		"the same code": {PrinterChange{AccessCode: to(farm.Secret("87654321"))}, func(p *farm.Printer) { p.Fence++ }},
 	} {
 		before, err := r.db.Printer(t.Context(), p.ID)
 		if err != nil {

@@ -26,6 +26,14 @@ func (d *DB) AppendAudit(ctx context.Context, a farm.Audit) error {
 	return nil
 }
 
+// CountAudit tells how many entries there are.
+func (d *DB) CountAudit(ctx context.Context) (n int, err error) {
+	if err := d.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM audit`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count the audit: %w", err)
+	}
+	return n, nil
+}
+
 // AuditBefore gives up to limit entries with ids below before (0: the newest),
 // newest first.
 func (d *DB) AuditBefore(ctx context.Context, before int64, limit int) ([]farm.Audit, error) {

@@ -69,8 +69,10 @@ func (d *DB) CreatePrinter(ctx context.Context, p farm.Printer, sealedCode []byt
 }
 
 // UpdatePrinter writes what people may change of a printer: all but its serial
-// and what it reported. A nil code keeps the code. Another agent raises the
-// fence and leaves the former one a tombstone.
+// and what it reported. A nil code keeps the code. A code that is entered anew, the
+// same or not, raises the fence, so that the agent begins anew with the printer: it
+// then trusts another certificate. Another agent raises the fence as well, and leaves
+// the former one a tombstone.
 func (d *DB) UpdatePrinter(ctx context.Context, p farm.Printer, sealedCode []byte) (out farm.Printer, err error) {
 	err = d.change(ctx, func(t *tx) error {
 		const q = `UPDATE printers SET name = $1, model_given = $2, address = $3, mqtt_port = $4, ftps_port = $5, camera_port = $6,
@@ -86,8 +88,14 @@ func (d *DB) UpdatePrinter(ctx context.Context, p farm.Printer, sealedCode []byt
 				return err
 			}
 		}
+		stays := p.AgentID == out.AgentID && out.AgentID != 0
 		if err := t.move(ctx, &out, p.AgentID); err != nil {
 			return err
+		}
+		if stays && sealedCode != nil {
+			if err := t.assign(ctx, &out); err != nil {
+				return err
+			}
 		}
 		t.tell(printerEvent(farm.EventPrinterUpdated, out))
 		return nil

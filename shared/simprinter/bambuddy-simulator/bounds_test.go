@@ -25,7 +25,7 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), []string{"--help"}, &out, &log); err != nil || log.Len() > 0 {
 		t.Errorf("%v %s", err, log.String())
 	}
-	for _, flag := range []string{"--printers", "--base-port", "--inventory", "--speed", "--control", "--real-limits", "--ssdp", "--detect", "--spread"} {
+	for _, flag := range []string{"--printers", "--base-port", "--real-ports", "--inventory", "--speed", "--control", "--real-limits", "--ssdp", "--detect", "--spread"} {
 		if !strings.Contains(out.String(), flag) {
 			t.Errorf("no %s in: %s", flag, out.String())
 		}

@@ -29,7 +29,8 @@ type flags struct {
 	Printers   int              `default:"1" help:"How many printers."`
 	Model      []string         `help:"Their models, in turn; without, all there are."`
 	Address    string           `default:"127.0.1.1" help:"Address they listen at."`
-	BasePort   int              `default:"18883" help:"MQTT port of the first, the others follow; 0: free ports."`
+	BasePort   *int             `placeholder:"18883" xor:"ports" help:"MQTT port of the first, the others follow; 0: free ports."`
+	RealPorts  bool             `xor:"ports" help:"The ports of real printers: MQTT 8883, FTPS 990, camera 6000 or 322. Takes --spread with several, and the right to use ports below 1024."`
 	Spread     bool             `help:"Each printer at an address of its own, counted from --address, with the same ports."`
 	SSDP       string           `name:"ssdp" placeholder:"ADDR" help:"Address to announce the printers at, as 127.255.255.255:2021."`
 	Detect     int              `placeholder:"PORT" help:"Port that tells who is there, 3000 on real printers; takes --spread with several."`
@@ -82,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return usageError{err}
 	}
-	if f.Printers < 1 || !(f.Speed > 0 && f.Speed <= maxSpeed) || f.BasePort < 0 { // NaN is not above 0
+	if f.Printers < 1 || !(f.Speed > 0 && f.Speed <= maxSpeed) || f.basePort() < 0 { // NaN is not above 0
 		return usageError{fmt.Errorf("--printers and --speed must be above 0, --speed at most %.0f, --base-port not below 0", maxSpeed)}
 	}
 	specs, err := f.specs()
@@ -97,19 +98,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return live(ctx, f, farm, log)
 }
 
+// basePort is where ports are counted from, 0: they are not.
+func (f flags) basePort() int {
+	switch {
+	case f.RealPorts:
+		return 0
+	case f.BasePort == nil:
+		return 18883
+	}
+	return *f.BasePort
+}
+
 // specs are the printers that are asked for.
 func (f flags) specs() ([]simprinter.Spec, error) {
 	if f.Detect < 0 || f.Detect > 65535 || f.Detect > 0 && f.Printers > 1 && !f.Spread {
 		return nil, errors.New("--detect is a port, and with several printers it takes --spread")
+	}
+	if f.RealPorts && f.Printers > 1 && !f.Spread {
+		return nil, errors.New("--real-ports takes --spread with several printers: they all have the same ports")
 	}
 	if f.SSDP != "" {
 		if _, err := net.ResolveUDPAddr("udp4", f.SSDP); err != nil {
 			return nil, fmt.Errorf("--ssdp: %w", err)
 		}
 	}
-	all, err := simprinter.Specs(f.Printers, f.Model, f.Address, f.BasePort)
+	all, err := simprinter.Specs(f.Printers, f.Model, f.Address, f.basePort())
 	if err == nil && f.Spread {
 		err = simprinter.Spread(all)
+	}
+	if f.RealPorts {
+		simprinter.RealPorts(all)
 	}
 	for i := range all {
 		all[i].DetectPort = f.Detect

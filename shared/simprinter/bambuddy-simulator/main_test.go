@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -97,6 +99,51 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// With their real ports the printers stand at addresses of their own.
+func TestRealPorts(t *testing.T) {
+	address := fmt.Sprintf("127.%d.%d.1", 64+os.Getpid()>>8&63, os.Getpid()&255) // nobody else's
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "990"))
+	if err != nil {
+		t.Skipf("the ports cannot be used here: %v", err)
+	}
+	_ = l.Close()
+	file := filepath.Join(t.TempDir(), "inventory.json")
+	ctx, stop := context.WithCancel(t.Context())
+	ended, end := context.WithCancel(t.Context())
+	log := &watched{lines: make(chan struct{}, 64)}
+	over := make(chan error, 1)
+	go func() {
+		defer end()
+		over <- run(ctx, []string{"--real-ports", "--spread", "--printers", "2", "--model", "P1S,X1C", "--address", address, "--inventory", file}, io.Discard, log)
+	}()
+	log.until(t, ended, "printers listen")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var inventory []simprinter.InventoryEntry
+	if err := json.Unmarshal(b, &inventory); err != nil || len(inventory) != 2 {
+		t.Fatalf("%v %s", err, b)
+	}
+	for i, camera := range []int{6000, 322} {
+		e := inventory[i]
+		if e.MQTTPort != 8883 || e.FTPSPort != 990 || e.CameraPort != camera || (e.IPAddress == address) != (i == 0) {
+			t.Errorf("%+v", e)
+		}
+		for _, port := range []int{8883, 990, camera} {
+			c, err := net.Dial("tcp", net.JoinHostPort(e.IPAddress, fmt.Sprint(port)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = c.Close()
+		}
+	}
+	stop()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
 // A wrong command line is one line on stderr and exit code 2.
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
@@ -111,6 +158,8 @@ func TestWrongFlags(t *testing.T) {
 		{"--detect", "3000", "--printers", "2"},
 		{"--detect", "70000"},
 		{"--spread", "--address", "printer"},
+		{"--real-ports", "--printers", "2"},
+		{"--real-ports", "--spread", "--printers", "2", "--base-port", "18883"},
 		{"--log-level", "loud"},
 		{"--control", "nowhere:99999999", "--address", "127.0.0.1", "--base-port", "0"},
 		{"stray"},

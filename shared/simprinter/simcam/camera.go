@@ -48,11 +48,11 @@ type Quirks struct {
 	NotJPEG   bool // what comes is no picture
 
 	// RTSP only.
-	FarKeys   bool // ten seconds between two key frames, else one
-	MidGroup  bool // a viewer joins half way between two key frames
-	StuckTime bool // the timestamps do not advance
-	Lossy     bool // one packet of forty is missing
-	Unasked   bool // it streams on without receiver reports; else for ten seconds
+	FarKeys      bool // ten seconds between two key frames, else one
+	MidGroup     bool // a viewer joins half way between two key frames
+	StuckTime    bool // the timestamps do not advance
+	Lossy        bool // one packet of forty is missing
+	NeedsReports bool // it falls silent ten seconds after the last receiver report
 }
 
 // Stats are what a camera has done.

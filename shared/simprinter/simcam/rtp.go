@@ -12,7 +12,7 @@ const (
 	mtu            = 1400 // of a packet's payload
 	rtpHead        = 12
 	reportEvery    = 5 * time.Second
-	reportPatience = 10 * time.Second // how long it streams without a receiver report
+	reportPatience = 10 * time.Second // how long a camera that needs them streams without a receiver report
 )
 
 // The interleaved channels of a stream.

@@ -35,7 +35,7 @@ type session struct {
 	pack   *packer       // from SETUP on
 	turn   chan struct{} // held while writing; no mutex, because a write may take long
 
-	asked   atomic.Int64 // when the last receiver report came, in Unix nanoseconds
+	asked   atomic.Int64 // when the last receiver report came, or the video began, in Unix nanoseconds
 	playing bool
 	streams sync.WaitGroup
 }

@@ -28,7 +28,7 @@ func (s *session) stream(ctx context.Context) {
 			}
 		}
 		now := time.Now()
-		if !q.Stall && (q.Unasked || now.UnixNano()-s.asked.Load() < int64(reportPatience)) {
+		if silent := q.Stall || q.NeedsReports && s.forgotten(now); !silent {
 			if !s.send(film.frames[at], q, now, &reported) {
 				return
 			}
@@ -44,6 +44,12 @@ func (s *session) stream(ctx context.Context) {
 		}
 		q = s.server.Quirks()
 	}
+}
+
+// forgotten tells whether the client has sent no receiver report for too long. Many
+// programs send none over TCP, ffmpeg among them, so most cameras do not mind.
+func (s *session) forgotten(now time.Time) bool {
+	return now.UnixNano()-s.asked.Load() >= int64(reportPatience)
 }
 
 // send sends a frame, and a sender report when one is due.
