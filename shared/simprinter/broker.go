@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -48,7 +49,20 @@ func newBroker(serial string, door doorkeeper, l net.Listener, config *tls.Confi
 // serve begins to serve; close ends it and waits.
 func (b *broker) serve() error { return b.server.Serve() }
 
-func (b *broker) close() error { return b.server.Close() }
+// close is for a broker whose connections have been broken. It waits until the
+// library has forgotten its clients: one that is just leaving while it is closed
+// would hang both for ever (mochi 2.7.9 takes a read lock twice in GetByListener).
+func (b *broker) close() error {
+	const inline = 1 // our own client, which stays
+	for left := time.Now().Add(forgetTime); b.server.Clients.Len() > inline && time.Now().Before(left); {
+		time.Sleep(time.Millisecond)
+	}
+	return b.server.Close()
+}
+
+// forgetTime is how long the library may take to forget clients whose connections
+// are broken.
+const forgetTime = 2 * time.Second
 
 func (b *broker) clients() int { return connected(b.server) }
 
