@@ -116,14 +116,12 @@ func (d *doctor) examinePrinters(ctx context.Context, printers []wire.PrinterCon
 	defer stop()
 	quiet := slog.New(slog.DiscardHandler)
 	files := ftps.New(ftps.Options{Dial: d.Dial, Log: quiet})
-	options := diagnose.Options{
-		Dial: d.Dial, FFmpeg: d.ffmpeg.path,
-		Files: func(ctx context.Context, t diagnose.Target) (diagnose.Files, error) { return x.files(ctx, files, t) },
-	}
+	options := diagnose.Options{Dial: d.Dial, FFmpeg: d.ffmpeg.path}
 	if d.alone() { // a running agent has its sessions, and perhaps viewers
 		cameras := camera.New(camera.Options{Target: d.camera(x), Dial: d.Dial, FFmpeg: d.ffmpeg.path, Log: quiet})
 		parts.Go(func() { _ = cameras.Run(ctx) }) // it never fails
 		options.Login = x.login
+		options.Files = func(ctx context.Context, t diagnose.Target) (diagnose.Files, error) { return x.files(ctx, files, t) }
 		options.Picture = func(ctx context.Context, t diagnose.Target) error { return x.picture(ctx, cameras, t) }
 	}
 	examine := diagnose.New(options)

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -158,8 +159,11 @@ func (s *site) Probe(ctx context.Context, r wire.ProbeRequest) (wire.Report, err
 	if c.AccessCode != a.Config.AccessCode { // another code is another beginning, see printer.Pins
 		t.TLS = printer.TLSConfig(c, noPins{})
 	}
-	return s.diagnose.Printer(ctx, t, s.running(a.Config, c)), nil
+	return s.diagnose.Printer(ctx, t, s.running(ctx, a.Config, c)), nil
 }
+
+// metadata is where clouds tell machines their secrets.
+var metadata = netip.AddrFrom4([4]byte{169, 254, 169, 254})
 
 // nearby refuses to try addresses beyond private networks: whoever may test a
 // printer could otherwise see from here which ports of the world are open.
@@ -169,7 +173,8 @@ func nearby(ctx context.Context, host string) error {
 		return nil // the examination will say that nobody has this name
 	}
 	for _, ip := range ips {
-		if ip = ip.Unmap(); !ip.IsPrivate() && !ip.IsLoopback() {
+		ip = ip.Unmap()
+		if ip == metadata || !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
 			return farm.Errorf(farm.Invalid, "ip_address: only addresses of private networks are tried")
 		}
 	}
@@ -180,12 +185,12 @@ func nearby(ctx context.Context, host string) error {
 // the way that is to be tried: always when it is online at that address, because no
 // second session is opened beside one; a code that differs is then tried at the file
 // server alone.
-func (s *site) running(held, tried wire.PrinterConfig) *diagnose.Session {
+func (s *site) running(ctx context.Context, held, tried wire.PrinterConfig) *diagnose.Session {
 	snap, err := s.fleet.Snapshot(held.Serial)
 	if err != nil {
 		return nil
 	}
-	there := held.Address == tried.Address && held.MQTTPort == tried.MQTTPort
+	there := sameHost(ctx, held.Address, tried.Address) && held.MQTTPort == tried.MQTTPort
 	online := snap.Connection.State == wire.Online || snap.Connection.State == wire.Silent
 	if !there || (!online && held.AccessCode != tried.AccessCode) {
 		return nil
@@ -193,6 +198,22 @@ func (s *site) running(held, tried wire.PrinterConfig) *diagnose.Session {
 	session := sessionOf(snap)
 	session.OtherCode = held.AccessCode != tried.AccessCode
 	return &session
+}
+
+// sameHost compares addresses as what they stand for: a name and its address are the
+// same printer.
+func sameHost(ctx context.Context, a, b string) bool {
+	if strings.EqualFold(a, b) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	first, err := net.DefaultResolver.LookupHost(ctx, a)
+	if err != nil {
+		return false
+	}
+	second, err := net.DefaultResolver.LookupHost(ctx, b)
+	return err == nil && slices.ContainsFunc(first, func(ip string) bool { return slices.Contains(second, ip) })
 }
 
 // picture tries a camera: by the one session that all viewers share where it is the
@@ -221,8 +242,11 @@ func (noPins) Pin(string, farm.Secret, string) error     { return nil }
 // linkedFiles are the files as the link wants them.
 type linkedFiles struct{ *ftps.Client }
 
-// maxListed bounds the answer of a listing.
-const maxListed = 5000
+// maxListed bounds the answer of a listing, in bytes of JSON, below wire.MaxMessage.
+const (
+	maxListed = 900_000
+	entrySize = 80 // without the name
+)
 
 func (l linkedFiles) List(ctx context.Context, serial, path string) (wire.FileList, error) {
 	entries, err := l.Client.List(ctx, serial, path)
@@ -238,8 +262,13 @@ func (l linkedFiles) List(ctx context.Context, serial, path string) (wire.FileLi
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	list := wire.FileList{Path: path, Truncated: len(entries) > maxListed, Entries: []wire.FileEntry{}}
-	for _, e := range entries[:min(len(entries), maxListed)] {
+	list := wire.FileList{Path: path, Entries: []wire.FileEntry{}}
+	size := 0
+	for _, e := range entries {
+		if size += entrySize + 2*len(e.Name); size > maxListed {
+			list.Truncated = true
+			break
+		}
 		f := wire.FileEntry{Name: e.Name, Dir: e.Dir, Size: e.Size}
 		if !e.Modified.IsZero() {
 			f.ModifiedMS = e.Modified.UnixMilli()
@@ -279,5 +308,8 @@ type linkedViewer struct{ *camera.Viewer }
 
 func (l linkedViewer) Next(ctx context.Context) ([]byte, time.Time, bool, error) {
 	f, err := l.Viewer.Next(ctx)
+	if errors.Is(err, io.EOF) {
+		err = farm.Wrap(farm.Unavailable, err, "the stream was stopped")
+	}
 	return f.Data, f.At, f.Key, err
 }

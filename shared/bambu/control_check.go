@@ -27,6 +27,15 @@ const (
 // model lacks, PrinterRefused that the firmware takes no commands of ours, Conflict
 // that there is nothing to do it to, PrinterBusy that it cannot be done now.
 func (c Control) Check(m Model, s Status) error {
+	if err := c.CheckInput(m, s); err != nil {
+		return err
+	}
+	return c.checkMoment(s)
+}
+
+// CheckInput is the part of Check that does not depend on what the printer is doing
+// at the moment, for whoever knows that only from hearsay.
+func (c Control) CheckInput(m Model, s Status) error {
 	check, known := controlChecks[c.Do]
 	if !known {
 		return farm.Errorf(farm.Unsupported, "do: %.50q is not known", string(c.Do))
@@ -39,7 +48,7 @@ func (c Control) Check(m Model, s Status) error {
 	if s.Machine.SignedCommands == Some(true) && c.needsSignature(m, s) {
 		return farm.Errorf(farm.PrinterRefused, ReadOnly)
 	}
-	return c.checkMoment(s)
+	return nil
 }
 
 var controlChecks = map[Do]func(Control, Model, Status) error{
@@ -62,10 +71,15 @@ func (c Control) needsSignature(m Model, s Status) bool {
 	return slices.ContainsFunc(c.Messages(m, s), func(m Message) bool { return m.Section == "print" })
 }
 
+// moves: it must not happen to a printer that prints.
+func (c Control) moves() bool { return c.Do == DoHome || c.Do == DoLoad || c.Do == DoUnload }
+
 // checkMoment: is this the time for it?
 func (c Control) checkMoment(s Status) error {
 	printing, paused := s.Job.printing(), s.Job.paused()
 	switch {
+	case s.Job.GcodeState == "" && c.moves():
+		return farm.Errorf(farm.PrinterBusy, "it is not known yet what the printer is doing")
 	case s.Job.GcodeState == "":
 		return nil
 	case c.Do == DoPause && paused:

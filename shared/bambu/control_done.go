@@ -70,7 +70,6 @@ func (c Control) filled(s Status) bool {
 // sameUnit: of a machine with one external spool either id means it.
 func sameUnit(a, b int) bool { return a == b || External(a) && External(b) }
 
-// printing: a print is under way and not paused.
 // printing: a word that a newer firmware made up may mean anything, so that it counts
 // as a print for everything that must not happen during one.
 func (j Job) printing() bool {

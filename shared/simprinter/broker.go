@@ -54,8 +54,10 @@ func (b *broker) serve() error { return b.server.Serve() }
 // would hang both for ever (mochi 2.7.9 takes a read lock twice in GetByListener).
 func (b *broker) close() error {
 	const inline = 1 // our own client, which stays
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
 	for left := time.Now().Add(forgetTime); b.server.Clients.Len() > inline && time.Now().Before(left); {
-		time.Sleep(time.Millisecond)
+		<-look.C
 	}
 	return b.server.Close()
 }

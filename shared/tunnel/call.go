@@ -103,6 +103,16 @@ func agentError(status int, body []byte) error {
 	return farm.Errorf(e.Code, "%s", clip(e.Detail, 500))
 }
 
+// AnswerError reads the error out of an answer that is none of what was asked for.
+// The caller closes the body.
+func AnswerError(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxMessage))
+	if err != nil {
+		return farm.Wrap(farm.Unavailable, err, "the agent's answer broke off")
+	}
+	return agentError(resp.StatusCode, body)
+}
+
 func unreadable(req *http.Request, what string) error {
 	code := farm.Internal
 	if acts(req.Method) {

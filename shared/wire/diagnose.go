@@ -32,9 +32,6 @@ type Report struct {
 	Checks  []Check `json:"checks"`
 }
 
-// Verdict is the worst of a report's checks: Fail, Warn or Pass.
-func (r Report) Verdict() Verdict { return Worst(r.Checks) }
-
 // Worst is the worst result of some checks: Fail, Warn or Pass.
 func Worst(checks []Check) Verdict {
 	for _, v := range []Verdict{Fail, Warn} {

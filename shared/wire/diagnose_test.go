@@ -16,7 +16,7 @@ func TestTheWorstCheckCounts(t *testing.T) {
 		for _, v := range test.results {
 			r.Checks = append(r.Checks, Check{Result: v})
 		}
-		if got := r.Verdict(); got != test.want {
+		if got := Worst(r.Checks); got != test.want {
 			t.Errorf("%v: %s", test.results, got)
 		}
 	}

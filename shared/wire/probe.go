@@ -17,7 +17,7 @@ const (
 // themselves, and those a scan of address ranges finds.
 type DiscoverRequest struct {
 	Ranges []string `json:"ranges"` // CIDR, private IPv4; none: no scan
-	// ListenMS is how long to wait for announcements first; 0: what was heard so far.
+	// ListenMS is how long to wait for announcements, beside a scan; 0: what was heard so far.
 	// Printers announce themselves every 5 s or so.
 	ListenMS int64 `json:"listen_ms"`
 }
@@ -28,7 +28,8 @@ type DiscoverResult struct {
 }
 
 // ProbeRequest asks for a close look at a printer. Of one that the agent holds,
-// fields left empty are as configured, and others are tried instead of that.
+// fields left empty are as configured, and others are tried instead of that; its
+// model is known.
 type ProbeRequest struct {
 	Serial     string      `json:"serial"`
 	Model      string      `json:"model,omitempty"`

@@ -75,7 +75,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// start hands a part to Run. Callers hold h.mu and have seen that it is not over.
+// start hands a part to Run. Callers hold r.mu and have seen that it is not over.
 func (r *Relay) start(part func(context.Context)) {
 	r.starting = append(r.starting, part)
 	select {

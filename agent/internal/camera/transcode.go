@@ -3,6 +3,7 @@ package camera
 import (
 	"context"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -104,21 +105,32 @@ func (f *feed) decode(ctx context.Context, fps float64) (made bool, err error) {
 	defer cancel()
 	var hungry atomic.Bool // was given nothing since the last picture
 	hungry.Store(true)
-	var watchdog *time.Timer
-	watchdog = time.AfterFunc(stall, func() {
-		if hungry.Load() {
-			watchdog.Reset(stall)
-			return
+	fed := make(chan struct{}, 1) // a picture came
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() {
+		for ctx.Err() == nil {
+			limit := time.NewTimer(stall)
+			select {
+			case <-fed:
+			case <-ctx.Done():
+				limit.Stop()
+				return
+			case <-limit.C:
+				if !hungry.Load() { // it was given something and made nothing of it
+					cancel()
+				}
+			}
+			limit.Stop()
 		}
-		cancel()
 	})
-	defer watchdog.Stop()
 	err = f.relay.ffmpeg(ctx, streamArgs(fps), func(ctx context.Context, in io.Writer) error {
 		return pipe(ctx, v, in, &hungry)
 	}, func(data []byte) bool {
 		made = true
 		hungry.Store(true)
-		watchdog.Reset(stall)
+		signal(fed)
 		f.publishPicture(Frame{Data: data, At: time.Now(), Key: true})
 		return true
 	})

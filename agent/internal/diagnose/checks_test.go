@@ -53,8 +53,6 @@ func TestChecksOfWhatThePrinterSays(t *testing.T) {
 			f.pictureErr, f.cameraPort.state = errors.New("it closed"), open
 		}, wire.Fail, "other viewers"},
 		{"no model", "camera_port", func(f *findings) { f.target.Model = bambu.Model{} }, wire.Skip, "model"},
-		{"clock", "clock", func(f *findings) { f.clockKnown, f.ahead = true, -2*time.Minute }, wire.Warn, "2m0s behind"},
-		{"clock well", "clock", func(f *findings) { f.clockKnown, f.ahead = true, -time.Second }, wire.Pass, "agrees"},
 		{"another code beside a session", "access_code", func(f *findings) { f.session.OtherCode, f.files = true, nil }, wire.Skip, "no second session"},
 		{"another code at the file server", "access_code", func(f *findings) { f.session.OtherCode, f.files = true, &Files{Tried: true} }, wire.Pass, "file server"},
 		{"login came to nothing", "access_code", func(f *findings) {

@@ -71,8 +71,6 @@ type Options struct {
 	Files func(ctx context.Context, t Target) (Files, error)
 	// Picture takes one picture, or the beginning of the video.
 	Picture func(ctx context.Context, t Target) error
-	// HubClock tells how much the agent's clock is ahead of the hub's.
-	HubClock func() (ahead time.Duration, known bool)
 }
 
 // Diagnoser examines printers. Make it with New; it may be used concurrently.
@@ -98,9 +96,6 @@ func (d *Diagnoser) Printer(ctx context.Context, t Target, running *Session) wir
 	parts.Go(func() { d.examineFiles(ctx, &f) })
 	parts.Go(func() { d.examineCamera(ctx, &f) })
 	parts.Wait()
-	if d.o.HubClock != nil {
-		f.ahead, f.clockKnown = d.o.HubClock()
-	}
 	return wire.Report{
 		Serial: t.Config.Serial, Name: t.Config.Name, Address: t.Config.Address,
 		AtMS: time.Now().UnixMilli(), Checks: f.checks(),
@@ -124,9 +119,6 @@ type findings struct {
 	cameraPort port
 	picture    bool // one was taken
 	pictureErr error
-
-	ahead      time.Duration
-	clockKnown bool
 }
 
 func (d *Diagnoser) examineMQTT(ctx context.Context, f *findings) {

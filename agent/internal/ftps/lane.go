@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"bambuddy/shared/farm"
 )
@@ -24,6 +25,10 @@ type lanes struct {
 	open map[string]*lane
 }
 
+// turnWait is how long an operation waits for its turn. Whoever asked from afar
+// gives up at some time, and could not tell then whether it has begun.
+const turnWait = 40 * time.Second
+
 // enter waits for the turn.
 func (s *lanes) enter(ctx context.Context, serial string) (*lane, error) {
 	s.mu.Lock()
@@ -34,14 +39,17 @@ func (s *lanes) enter(ctx context.Context, serial string) (*lane, error) {
 	}
 	l.users++
 	s.mu.Unlock()
+	limit := time.NewTimer(turnWait)
+	defer limit.Stop()
 	select {
 	case l.turn <- struct{}{}:
 		return l, nil
+	case <-limit.C:
 	case <-ctx.Done():
 	}
 	s.drop(serial, l)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, farm.Wrap(farm.PrinterBusy, ctx.Err(), "another file operation is running on this printer")
+	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, farm.Errorf(farm.PrinterBusy, "another file operation is running on this printer, and lasts; nothing was done")
 	}
 	return nil, fmt.Errorf("wait for the printer's other file operation: %w", ctx.Err())
 }

@@ -88,6 +88,9 @@ func (s *Session) begin(ctx context.Context, c bambu.Control) (*act, error) {
 	a := &act{control: c}
 	err := s.ask(ctx, func(conn *connection) error {
 		status := s.state.Status()
+		if !s.whole {
+			status.Job.GcodeState = "" // it is of before the connection was lost
+		}
 		model := s.modelOf(status)
 		if err := c.Check(model, status); err != nil {
 			return err
@@ -173,7 +176,7 @@ func (s *Session) verdict(a *act, ack bambu.Ack) error {
 // only what came after the request counts.
 func (s *Session) judge(a *act) (Result, error) {
 	snap := s.latest.Load()
-	fresh := snap.LastReport.After(a.at)
+	fresh := snap.whole && snap.LastReport.After(a.at)
 	if done, visible := a.control.Done(snap.Status); fresh && done && visible {
 		s.log.Info("control not acknowledged, but its effect is reported", "do", a.control.Do)
 		return Result{Confirmed: wire.ByState}, nil
@@ -197,13 +200,20 @@ func (s *Session) ask(ctx context.Context, do func(*connection) error) error {
 	}
 	answer := make(chan error, 1)
 	select {
-	case c.asks <- func() { answer <- do(c) }:
+	case c.asks <- func() { answered(answer, do, c) }:
 	case <-c.gone:
 		return s.away()
 	case <-ctx.Done():
 		return farm.Wrap(farm.PrinterBusy, ctx.Err(), "the command to printer %s was not begun in its time and is not carried out", s.cfg.Serial)
 	}
 	return <-answer // the session does all it has taken, also when its connection ends
+}
+
+// answered answers in any case: whoever asked waits for it.
+func answered(answer chan<- error, do func(*connection) error, c *connection) {
+	err := error(farm.Errorf(farm.OutcomeUnknown, "the session broke down over it"))
+	defer func() { answer <- err }() // also when do panics, which ends the connection
+	err = do(c)
 }
 
 // waiters are those who wait for answers. Answers are handed over by the

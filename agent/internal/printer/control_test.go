@@ -252,6 +252,62 @@ func TestConnectionLostAfterSending(t *testing.T) {
 	}
 }
 
+// After an outage, deltas are laid over the state of before. Nothing moves on the
+// word of that, nothing is kept from ending, and nothing is confirmed by it.
+func TestAStateOfBeforeAnOutageDecidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, p1Serial)
+		defer r.cleanUp()
+		r.until(wire.Online, 5*time.Second)
+		r.net.Reset("agent")
+		after(10 * time.Second)
+		r.say(delta(`"mc_percent":12`)) // it prints by now, and does not say so again
+		r.until(wire.Online, 5*time.Second)
+		if got := r.Snapshot().Status.Job.GcodeState; got != "IDLE" {
+			t.Fatalf("the state is %q: nothing is tried here", got)
+		}
+		for _, do := range []bambu.Do{bambu.DoHome, bambu.DoUnload} {
+			if _, err := r.do(bambu.Control{Do: do}); !farm.Is(err, farm.PrinterBusy) {
+				t.Errorf("%s: %v", do, err)
+			}
+		}
+		if len(r.sent()) != 0 {
+			t.Errorf("sent %v", r.sent())
+		}
+		go func() {
+			after(time.Second)
+			r.say(delta(`"mc_percent":13`))
+		}()
+		if _, err := r.do(bambu.Control{Do: bambu.DoStop}); !farm.Is(err, farm.OutcomeUnknown) || len(r.sent()) != 1 {
+			t.Errorf("stop: %v, sent %v", err, r.sent())
+		}
+		after(5 * time.Minute) // the budget is up
+		r.set(func() { r.full = fullReport })
+		r.until(wire.Online, time.Minute)
+		r.set(func() { acks(success)(r.fake) })
+		if _, err := r.do(bambu.Control{Do: bambu.DoHome}); err != nil {
+			t.Errorf("home, when it has told: %v", err)
+		}
+	})
+}
+
+// What breaks down over a command ends the connection and leaves nobody waiting.
+func TestABreakdownAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := online(t)
+		defer r.cleanUp()
+		err := r.ask(t.Context(), func(*connection) error {
+			var none *connection
+			none.asked = time.Now() // as code does that is wrong
+			return nil
+		})
+		if !farm.Is(err, farm.OutcomeUnknown) {
+			t.Errorf("err = %v", err)
+		}
+		r.until(wire.Online, time.Minute)
+	})
+}
+
 func TestNotConnectedMeansNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := online(t)

@@ -37,7 +37,7 @@ func (s *Session) listen(ctx context.Context, c *connection) error {
 	}
 	s.online.Store(c)
 	defer s.online.Store(nil)
-	s.wantFull = true // what changed in the meantime was missed
+	s.wantFull, s.whole = true, false // what changed in the meantime was missed
 	if err := s.askVersion(c, now); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *Session) hear(ctx context.Context, c *connection, alarm <-chan time.Tim
 func (s *Session) tend(c *connection, now time.Time) (next time.Time, err error) {
 	if c.overrun.Swap(false) {
 		s.log.Warn("reports were lost, asking for a full one", "dropped", c.dropped.Load())
-		s.wantFull = true
+		s.wantFull, s.whole = true, false
 	}
 	next = now.Add(quietAfter)
 	if s.wantFull {
@@ -199,7 +199,9 @@ func (s *Session) take(c *connection, payload []byte) {
 		return // tells nothing of the printer itself
 	}
 	s.lastReport = now
-	c.answered = c.answered || applied.Full
+	if applied.Full {
+		c.answered, s.whole = true, true
+	}
 	if s.connection.State != wire.Online || c.answered && s.connection.Detail != "" {
 		s.become(wire.Online, "", nil)
 	}
@@ -218,7 +220,7 @@ func (s *Session) apply(payload []byte) (a bambu.Applied, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("decoder broke down", "panic", r, "stack", string(debug.Stack()))
-			s.state, s.assumed, s.wantFull = bambu.State{}, "", true
+			s.state, s.assumed, s.wantFull, s.whole = bambu.State{}, "", true, false
 			err = errDecode
 		}
 	}()

@@ -35,6 +35,7 @@ type Snapshot struct {
 	Connection wire.Connection
 	LastReport time.Time // zero: none in this process
 	Counters
+	whole bool // Status is of this connection alone
 }
 
 // Counters are a session's numbers since the process began.
@@ -74,6 +75,7 @@ type memory struct {
 	pushall    budget
 	sequence   sequence
 	wantFull   bool // a full report is missing: ask when the budget allows
+	whole      bool // one has come over this connection: state is not of another time
 	connection wire.Connection
 }
 
@@ -237,7 +239,7 @@ func (s *Session) become(state wire.ConnState, detail string, cause error) {
 
 // publish makes the present state everybody's.
 func (s *Session) publish() {
-	s.latest.Store(&Snapshot{Status: s.state.Status(), Connection: s.connection, LastReport: s.lastReport})
+	s.latest.Store(&Snapshot{Status: s.state.Status(), Connection: s.connection, LastReport: s.lastReport, whole: s.whole})
 	s.deps.Changed()
 }
 

@@ -66,8 +66,9 @@ type Links interface {
 	Command(ctx context.Context, agentID int64, serial string, c wire.Command) (wire.CommandResult, error)
 	// Call makes one call of the agent API that needs a capability.
 	Call(ctx context.Context, agentID int64, need wire.Capability, method, path string, in, out any) error
-	// Bulk gives the way to an agent's files.
-	Bulk(agentID int64) (http.RoundTripper, error)
+	// Stream asks an agent for something over its bulk lane. The caller drains or
+	// closes the body of the answer.
+	Stream(ctx context.Context, agentID int64, need wire.Capability, path string) (*http.Response, error)
 	// Status tells how an agent is connected; false: never to this process. It
 	// does not wait.
 	Status(agentID int64) (links.Status, bool)
@@ -129,7 +130,9 @@ type server struct {
 	faults []error // what is wrong with the routes, found while they are registered
 	health healthCheck
 	feed   feed
-	spec   func() ([]byte, error)
+
+	downloads downloads
+	spec      func() ([]byte, error)
 }
 
 // New builds the handler of everything the hub serves to people and programs.
@@ -146,7 +149,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
-		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}},
+		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
 	r.Use(observe(d.Log), harden, middleware.StripSlashes, middleware.GetHead)

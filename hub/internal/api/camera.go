@@ -39,7 +39,7 @@ type StoppedStreams struct {
 // answer. An RTSPS camera needs some seconds.
 const firstFrame = 15 * time.Second
 
-var cameraErrors = []farm.Code{farm.PrinterNotConnected, farm.AgentOffline, farm.Unavailable, farm.Unsupported}
+var cameraErrors = []farm.Code{farm.PrinterNotConnected, farm.PrinterBusy, farm.AgentOffline, farm.Unavailable, farm.Unsupported}
 
 func (s *server) cameraRoutes() {
 	const tag = "Camera"

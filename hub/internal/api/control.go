@@ -210,12 +210,12 @@ func (s *server) control(ctx context.Context, id int64, c bambu.Control) (*body[
 	return &body[Done]{Done{Status: "ok", Confirmed: res.Confirmed}}, nil
 }
 
-// mayDo refuses early what the agent would refuse as well: it looks again, at what
-// the printer reports at that moment.
+// mayDo refuses early what no printer of this model can do. Whether it is the time
+// for it is the agent's to say: it knows what the printer does at that moment.
 func (s *server) mayDo(v fleet.View, c bambu.Control) error {
 	if err := reachable(v); err != nil {
 		return err
 	}
 	m, _ := bambu.ModelByCode(modelOf(v).code)
-	return c.Check(m, v.Status)
+	return c.CheckInput(m, v.Status)
 }

@@ -68,8 +68,7 @@ func TestCommandsThatAreRefused(t *testing.T) {
 		code               farm.Code
 		mentions           string
 	}{
-		"nothing prints":         {"/print/pause", "", idleReport, nil, farm.Conflict, ""},
-		"it is not paused":       {"/print/resume", "", printingReport, nil, farm.Conflict, ""},
+		"nothing prints":         {"/print/pause", "", idleReport, farm.Errorf(farm.Conflict, "the printer is not printing"), farm.Conflict, "not printing"},
 		"speed 5":                {"/speed", `{"level":5}`, idleReport, nil, farm.Invalid, "level"},
 		"no speed":               {"/speed", `{}`, idleReport, nil, farm.Invalid, "level"},
 		"too hot a nozzle":       {"/temperature", `{"nozzle":301}`, idleReport, nil, farm.Invalid, "nozzle"},
@@ -80,7 +79,7 @@ func TestCommandsThatAreRefused(t *testing.T) {
 		"no such fan":            {"/fan", `{"fan":"ceiling","percent":5}`, idleReport, nil, farm.Invalid, "fan"},
 		"fan beyond":             {"/fan", `{"fan":"part","percent":101}`, idleReport, nil, farm.Invalid, "percent"},
 		"no objects":             {"/skip-objects", `{"objects":[]}`, printingReport, nil, farm.Invalid, "objects"},
-		"home while it prints":   {"/home", `{}`, printingReport, nil, farm.PrinterBusy, ""},
+		"home while it prints":   {"/home", `{}`, printingReport, farm.Errorf(farm.PrinterBusy, "the printer is printing"), farm.PrinterBusy, "printing"},
 		"no such axis":           {"/home", `{"axes":"w"}`, idleReport, nil, farm.Invalid, "axes"},
 		"no gcode":               {"/gcode", `{"gcode":""}`, idleReport, nil, farm.Invalid, "gcode"},
 		"the printer's refusal":  {"/speed", `{"level":2}`, idleReport, farm.Errorf(farm.PrinterRefused, "read only: enable developer mode"), farm.PrinterRefused, "developer mode"},

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -10,6 +9,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -36,7 +36,7 @@ func (s *server) fileRoutes() {
 	gone := []farm.Code{farm.Invalid, farm.PrinterNotConnected, farm.AgentOffline, farm.FileUnavailable, farm.PrinterRefused, farm.Unavailable, farm.Unsupported}
 	register(s, route{
 		id: "list_printer_files", method: http.MethodGet, path: "/printers/{id}/files", tag: tag, summary: "List Files",
-		about: "What lies in a folder on the printer's card or stick: folders first, each by name, 5000 entries at most. The printer is asked each time; it serves one transfer at a time, so this may wait for another one.",
+		about: "What lies in a folder on the printer's card or stick: folders first, each by name, some thousands at most. The printer is asked each time; it serves one transfer at a time, so this may wait for another one.",
 		needs: farm.Read, limit: auth.ReadClass, errors: gone,
 	}, s.listFiles)
 	register(s, route{
@@ -55,12 +55,19 @@ func (s *server) fileRoutes() {
 // which may have to wait for a transfer under way.
 const fileTime = 60 * time.Second
 
+// fileListing is a list that may be cut.
+type fileListing struct {
+	Total     int  `header:"X-Total-Count" doc:"How many are listed."`
+	Truncated bool `header:"X-Truncated" doc:"true: the folder holds more than is listed."`
+	Body      []PrinterFile
+}
+
 type listFilesInput struct {
 	ByID
 	Path string `query:"path" default:"/" doc:"A folder." example:"/timelapse"`
 }
 
-func (s *server) listFiles(ctx context.Context, in *listFilesInput) (*listing[PrinterFile], error) {
+func (s *server) listFiles(ctx context.Context, in *listFilesInput) (*fileListing, error) {
 	call, err := s.fileCall(ctx, in.ID, in.Path)
 	if err != nil {
 		return nil, err
@@ -71,9 +78,9 @@ func (s *server) listFiles(ctx context.Context, in *listFilesInput) (*listing[Pr
 	if err := s.links.Call(ctx, call.agent, wire.CapFiles, http.MethodGet, call.url("files"), nil, &list); err != nil {
 		return nil, err
 	}
-	return &listing[PrinterFile]{
-		Total: len(list.Entries),
-		Body:  mapped(list.Entries, func(e wire.FileEntry) PrinterFile { return fileOf(call.path, e) }),
+	return &fileListing{
+		Total: len(list.Entries), Truncated: list.Truncated,
+		Body: mapped(list.Entries, func(e wire.FileEntry) PrinterFile { return fileOf(call.path, e) }),
 	}, nil
 }
 
@@ -117,23 +124,17 @@ func (s *server) downloadFile(ctx context.Context, in *fileInput) (*huma.StreamR
 	if err != nil {
 		return nil, err
 	}
-	lane, err := s.links.Bulk(call.agent)
+	leave, err := s.downloads.enter(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+call.url("files/download"), nil)
+	resp, err := s.links.Stream(ctx, call.agent, wire.CapFiles, call.url("files/download")) //nolint:bodyclose // the answer's writer does it
 	if err != nil {
+		leave()
 		return nil, err
-	}
-	resp, err := lane.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		defer func() { _ = resp.Body.Close() }()
-		return nil, agentError(resp)
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer leave()
 		defer func() { _ = resp.Body.Close() }()
 		r, w := humachi.Unwrap(hc)
 		h := w.Header()
@@ -145,10 +146,53 @@ func (s *server) downloadFile(ctx context.Context, in *fileInput) (*huma.StreamR
 		if r.Method == http.MethodHead {
 			return
 		}
-		if err := pour(w, resp.Body); err != nil {
+		if err := s.pourWhileTrusted(ctx, w, resp.Body); err != nil {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to tell a client that the answer is not whole
 		}
 	}}, nil
+}
+
+// pourWhileTrusted copies a transfer for as long as its caller's key stands.
+func (s *server) pourWhileTrusted(ctx context.Context, w http.ResponseWriter, from io.ReadCloser) error {
+	inside, whole := context.WithCancel(ctx)
+	defer whole()
+	var guard sync.WaitGroup
+	guard.Go(func() {
+		_ = s.whileTrusted(inside, auth.From(ctx)) // why does not matter
+		if inside.Err() == nil {
+			_ = from.Close() // what is being read ends with it
+		}
+	})
+	err := pour(w, from)
+	whole()
+	guard.Wait()
+	return err
+}
+
+// downloads counts who downloads from each printer: it serves one at a time, and
+// each that waits keeps one of the few streams of its agent.
+type downloads struct {
+	mu   sync.Mutex
+	open map[int64]int // by printer
+}
+
+const downloadsEach = 2
+
+// enter takes a place, which leave gives back.
+func (d *downloads) enter(printerID int64) (leave func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[printerID] >= downloadsEach {
+		return nil, farm.Errorf(farm.PrinterBusy, "%d downloads from this printer are open already", downloadsEach)
+	}
+	d.open[printerID]++
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.open[printerID]--; d.open[printerID] == 0 {
+			delete(d.open, printerID)
+		}
+	}), nil
 }
 
 // pour copies a transfer to a client. One that takes nothing for a while is cut
@@ -172,18 +216,6 @@ func pour(w http.ResponseWriter, from io.Reader) error {
 			return err
 		}
 	}
-}
-
-// agentError is an agent's answer that is none of what was asked for.
-func agentError(resp *http.Response) error {
-	var e wire.Error
-	if json.NewDecoder(io.LimitReader(resp.Body, wire.MaxMessage)).Decode(&e) != nil || e.Code == "" {
-		return farm.Errorf(farm.Unavailable, "the agent answered %d", resp.StatusCode)
-	}
-	if e.Code == farm.NotFound { // the printer exists, or nobody would ask
-		return farm.Errorf(farm.PrinterNotConnected, "the agent does not hold this printer yet")
-	}
-	return farm.Errorf(e.Code, "%s", e.Detail)
 }
 
 // fileCall is a call about a path on a printer.

@@ -16,7 +16,7 @@ import (
 // Discovery is the body of POST /agents/{id}/discover.
 type Discovery struct {
 	Ranges  []string `json:"ranges,omitempty" maxItems:"16" doc:"Address ranges to look through, private IPv4, 1024 addresses at most. None: only what announces itself." example:"[\"192.168.1.0/24\"]"`
-	Seconds *int     `json:"seconds,omitempty" minimum:"0" maximum:"30" doc:"How long to listen for announcements first, which come every 5 s or so. Default 6; 0: what was heard so far."`
+	Seconds *int     `json:"seconds,omitempty" minimum:"0" maximum:"30" doc:"How long to listen for announcements, beside a scan, which come every 5 s or so. Default 6; 0: what was heard so far."`
 }
 
 // FoundPrinter is a printer that an agent saw on its network. It is what that
@@ -74,7 +74,7 @@ type PrinterCheck struct {
 }
 
 func (s *server) probeRoutes() {
-	errs := []farm.Code{farm.Invalid, farm.AgentOffline, farm.Unsupported, farm.Unavailable, farm.OutcomeUnknown}
+	errs := []farm.Code{farm.Invalid, farm.Conflict, farm.AgentOffline, farm.Unsupported, farm.Unavailable, farm.OutcomeUnknown}
 	register(s, route{
 		id: "get_printer_diagnostics", method: http.MethodGet, path: "/printers/{id}/diagnostics", tag: "Printers", summary: "Get Printer Diagnostics",
 		about: "Looks at everything between here and the printer, which takes some seconds. It opens no second session beside one that is up.",

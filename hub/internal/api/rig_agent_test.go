@@ -10,34 +10,30 @@ import (
 	"slices"
 
 	"bambuddy/shared/farm"
+	"bambuddy/shared/tunnel"
 	"bambuddy/shared/wire"
 )
 
 // Call asks the handler, as an agent would be asked.
 func (l *memLinks) Call(ctx context.Context, _ int64, _ wire.Capability, method, path string, in, out any) error {
-	resp, err := l.RoundTrip(l.request(ctx, method, path, in))
+	b, _ := json.Marshal(in) // tests' own values
+	resp, err := l.ask(httptest.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(b)))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return agentError(resp)
-	}
 	if out == nil {
 		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
-func (l *memLinks) request(ctx context.Context, method, path string, in any) *http.Request {
-	b, _ := json.Marshal(in) // tests' own values
-	return httptest.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(b))
+func (l *memLinks) Stream(ctx context.Context, _ int64, _ wire.Capability, path string) (*http.Response, error) {
+	return l.ask(httptest.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil))
 }
 
-func (l *memLinks) Bulk(int64) (http.RoundTripper, error) { return l, l.err }
-
-// RoundTrip gives what the handler writes as it writes it.
-func (l *memLinks) RoundTrip(req *http.Request) (*http.Response, error) {
+// ask gives what the handler writes as it writes it, or the error it answers.
+func (l *memLinks) ask(req *http.Request) (*http.Response, error) {
 	l.asked = append(l.asked, req.Method+" "+req.URL.RequestURI())
 	if l.err != nil {
 		return nil, l.err
@@ -50,7 +46,16 @@ func (l *memLinks) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = to.Close()
 	}()
 	<-w.begun
-	return &http.Response{StatusCode: w.status, Header: w.header, Body: from}, nil
+	resp := &http.Response{StatusCode: w.status, Header: w.header, Body: from}
+	if w.status == http.StatusOK {
+		return resp, nil
+	}
+	defer func() { _ = from.Close() }()
+	err := tunnel.AnswerError(resp)
+	if farm.Is(err, farm.NotFound) {
+		err = farm.Wrap(farm.PrinterNotConnected, err, "the agent does not hold this printer yet")
+	}
+	return nil, err
 }
 
 // pipeAnswer is an answer that is read while it is written.

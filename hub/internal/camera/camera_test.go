@@ -21,48 +21,42 @@ type agent struct {
 	mu     sync.Mutex
 	paths  []string // what was asked, in order
 	open   []*io.PipeWriter
-	refuse error         // what Bulk answers
-	answer *wire.Error   // what every request gets
+	refuse error         // what every request gets
 	still  chan struct{} // when set, a snapshot waits for it
 }
 
-func (a *agent) Bulk(int64) (http.RoundTripper, error) {
+func (a *agent) Stream(ctx context.Context, _ int64, need wire.Capability, path string) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a, a.refuse
-}
-
-func (a *agent) RoundTrip(req *http.Request) (*http.Response, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.paths = append(a.paths, req.URL.RequestURI())
-	if a.answer != nil {
-		body := fmt.Sprintf(`{"detail":%q,"code":%q}`, a.answer.Detail, a.answer.Code)
-		return &http.Response{StatusCode: a.answer.Code.Status(), Body: io.NopCloser(strings.NewReader(body))}, nil
-	}
-	if strings.HasSuffix(req.URL.Path, "/snapshot") {
-		return a.snapshot(req)
+	a.paths = append(a.paths, path)
+	switch {
+	case need != wire.CapCamera:
+		return nil, farm.Errorf(farm.Internal, "needs %s", need)
+	case a.refuse != nil:
+		return nil, a.refuse
+	case strings.HasSuffix(path, "/snapshot"):
+		return a.snapshot(ctx), nil
 	}
 	from, to := io.Pipe()
 	a.open = append(a.open, to)
-	context.AfterFunc(req.Context(), func() { _ = to.CloseWithError(req.Context().Err()) })
+	context.AfterFunc(ctx, func() { _ = to.CloseWithError(ctx.Err()) })
 	return &http.Response{StatusCode: 200, Body: from}, nil
 }
 
-func (a *agent) snapshot(req *http.Request) (*http.Response, error) {
+func (a *agent) snapshot(ctx context.Context) *http.Response {
 	from, to := io.Pipe()
 	still := a.still
 	go func() {
 		if still != nil {
 			select {
 			case <-still:
-			case <-req.Context().Done():
+			case <-ctx.Done():
 			}
 		}
 		_, _ = io.WriteString(to, "picture")
-		_ = to.CloseWithError(req.Context().Err())
+		_ = to.CloseWithError(ctx.Err())
 	}()
-	return &http.Response{StatusCode: 200, Body: from}, nil
+	return &http.Response{StatusCode: 200, Body: from}
 }
 
 func (a *agent) asked() []string {
@@ -254,6 +248,29 @@ func TestAVideoBeginsWithItsKeyFrame(t *testing.T) {
 	})
 }
 
+// Who comes late to a long video begins with a key frame and misses nothing in the
+// middle of what they see.
+func TestALateViewerSeesNothingBroken(t *testing.T) {
+	bubble(t, func(t *testing.T, r *Relay, a *agent) {
+		first := r.Watch(source, H264, 0)
+		defer first.Close()
+		synctest.Wait()
+		a.send("K", true)
+		for range queueFrames + 50 {
+			a.send("p", false)
+			_, _ = first.Next(t.Context())
+		}
+		synctest.Wait()
+		late := r.Watch(source, H264, 0)
+		defer late.Close()
+		wantFrame(t, late, "K")
+		a.send("q", false)
+		a.send("L", true)
+		synctest.Wait()
+		wantFrame(t, late, "L")
+	})
+}
+
 // A video that is too long since its key frame is not kept: who comes later sees
 // that frame and nothing broken until the next.
 func TestALongVideoLeavesAGap(t *testing.T) {
@@ -299,8 +316,8 @@ func TestAStreamThatBreaksOffIsOpenedAgain(t *testing.T) {
 func TestWhatCannotBeHadIsToldAtOnce(t *testing.T) {
 	for name, set := range map[farm.Code]func(*agent){
 		farm.AgentOffline:        func(a *agent) { a.refuse = farm.Errorf(farm.AgentOffline, "away") },
-		farm.FFmpegMissing:       func(a *agent) { a.answer = &wire.Error{Code: farm.FFmpegMissing, Detail: "no ffmpeg"} },
-		farm.PrinterNotConnected: func(a *agent) { a.answer = &wire.Error{Code: farm.PrinterNotConnected, Detail: "off"} },
+		farm.FFmpegMissing:       func(a *agent) { a.refuse = farm.Errorf(farm.FFmpegMissing, "no ffmpeg") },
+		farm.PrinterNotConnected: func(a *agent) { a.refuse = farm.Errorf(farm.PrinterNotConnected, "off") },
 	} {
 		t.Run(string(name), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *Relay, a *agent) {

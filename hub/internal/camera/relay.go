@@ -6,12 +6,15 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"bambuddy/shared/wire"
 )
 
 // Links are the ways to the agents.
 type Links interface {
-	// Bulk gives the way to an agent's cameras.
-	Bulk(agentID int64) (http.RoundTripper, error)
+	// Stream asks an agent for something over its bulk lane. The caller drains or
+	// closes the body of the answer.
+	Stream(ctx context.Context, agentID int64, need wire.Capability, path string) (*http.Response, error)
 }
 
 // Source is a camera to look at.

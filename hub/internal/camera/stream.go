@@ -3,11 +3,9 @@ package camera
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -70,7 +68,7 @@ func (s *stream) join(fps int) *Viewer {
 	for _, f := range s.recent {
 		v.offer(f, s.key.kind)
 	}
-	v.skipped = s.gap
+	v.skipped = v.skipped || s.gap
 	if fps > s.fps {
 		s.fps = fps
 		if s.again != nil {
@@ -219,8 +217,8 @@ func (s *stream) keep(f Frame) {
 	if len(s.recent) == 0 || s.gap {
 		return
 	}
-	if s.size += len(f.Data); s.size > backlogBytes {
-		s.recent, s.gap = s.recent[:1:1], true // a new viewer sees the key frame and waits for the next
+	if s.size += len(f.Data); s.size > backlogBytes || len(s.recent) == queueFrames {
+		s.recent, s.gap = []Frame{s.recent[0]}, true // a new viewer sees the key frame and waits for the next
 		return
 	}
 	s.recent = append(s.recent, f)
@@ -228,29 +226,13 @@ func (s *stream) keep(f Frame) {
 
 // open asks an agent for something of a camera.
 func (r *Relay) open(ctx context.Context, src Source, what string, query url.Values) (io.ReadCloser, error) {
-	lane, err := r.links.Bulk(src.AgentID)
+	path := "/v1/printers/" + url.PathEscape(src.Serial) + "/camera/" + what
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	resp, err := r.links.Stream(ctx, src.AgentID, wire.CapCamera, path)
 	if err != nil {
 		return nil, err
 	}
-	u := url.URL{Scheme: "http", Host: "agent", Path: "/v1/printers/" + src.Serial + "/camera/" + what, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := lane.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var e wire.Error
-	if json.NewDecoder(io.LimitReader(resp.Body, wire.MaxMessage)).Decode(&e) != nil || e.Code == "" {
-		return nil, farm.Errorf(farm.Unavailable, "the agent answered %d", resp.StatusCode)
-	}
-	if e.Code == farm.NotFound { // the printer exists, or nobody would ask
-		return nil, farm.Errorf(farm.PrinterNotConnected, "the agent does not hold this printer yet, or is too old to show its camera")
-	}
-	return nil, farm.Errorf(e.Code, "%s", e.Detail)
+	return resp.Body, nil
 }

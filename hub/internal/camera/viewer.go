@@ -76,6 +76,7 @@ func (v *Viewer) take() (Frame, bool, error) {
 		return Frame{}, false, nil
 	}
 	f := v.queue[0]
+	v.queue[0] = Frame{} // or the array would hold it
 	v.queue = v.queue[1:]
 	v.bytes -= len(f.Data)
 	return f, true, nil

@@ -116,7 +116,7 @@ func benchCommand(b *testing.B, rate, transfers int) {
 	var moving sync.WaitGroup
 	defer moving.Wait()
 	defer stop()
-	bulk, err := r.links.Bulk(1)
+	bulk, err := r.links.bulk(1, wire.CapRefresh)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -241,7 +241,7 @@ func TestLostBulkLaneLeavesTheSession(t *testing.T) {
 			if s, _ := r.links.Status(1); s.BulkConnected || !s.Connected || s.Session != control.session {
 				t.Errorf("status %+v", s)
 			}
-			if _, err := r.links.Bulk(1); !farm.Is(err, farm.Unavailable) {
+			if _, err := r.links.bulk(1, wire.CapRefresh); !farm.Is(err, farm.Unavailable) {
 				t.Errorf("a transfer meanwhile: %v", err)
 			}
 		}

@@ -211,13 +211,37 @@ func (l *Links) Call(ctx context.Context, agentID int64, need wire.Capability, m
 	return nil
 }
 
-// Bulk gives the way to an agent's files and cameras: each request takes one of
-// the lane's streams (see tunnel.Client.RoundTrip). AGENT_OFFLINE without a
-// session, UNAVAILABLE while the session has no bulk lane.
-func (l *Links) Bulk(agentID int64) (http.RoundTripper, error) {
+// Stream sends a request over an agent's bulk lane, where files and cameras are, and
+// gives an answer whose body the caller drains or closes: it takes one of the lane's
+// streams until then (see tunnel.Client.RoundTrip). Errors are those of Call, and
+// UNAVAILABLE while the session has no bulk lane, or no stream left.
+func (l *Links) Stream(ctx context.Context, agentID int64, need wire.Capability, path string) (*http.Response, error) {
+	c, err := l.bulk(agentID, need)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make the request for %s: %w", path, err)
+	}
+	resp, err := c.RoundTrip(req)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusOK:
+		return resp, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return nil, notHeld(tunnel.AnswerError(resp))
+}
+
+func (l *Links) bulk(agentID int64, need wire.Capability) (*tunnel.Client, error) {
 	s := l.session(agentID)
 	if s == nil {
 		return nil, farm.Errorf(farm.AgentOffline, "the agent is not connected")
+	}
+	if !slices.Contains(s.progress().hello.Capabilities, need) {
+		return nil, farm.Errorf(farm.Unsupported, "this agent cannot do that yet (%s): update it", need)
 	}
 	c := s.bulkLane()
 	if c == nil {

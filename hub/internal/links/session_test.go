@@ -67,7 +67,7 @@ func TestSessionFromHelloToGoodbye(t *testing.T) {
 		if _, err := r.links.Command(t.Context(), 1, "S1", wire.Command{}); !farm.Is(err, farm.AgentOffline) {
 			t.Errorf("command: %v", err)
 		}
-		if _, err := r.links.Bulk(1); !farm.Is(err, farm.AgentOffline) {
+		if _, err := r.links.bulk(1, wire.CapRefresh); !farm.Is(err, farm.AgentOffline) {
 			t.Errorf("bulk: %v", err)
 		}
 		a.parts.Wait()
@@ -365,14 +365,14 @@ func TestStalledTransfersDelayNoCommand(t *testing.T) {
 			}
 		})
 		control := a.up()
-		if _, err := r.links.Bulk(1); !farm.Is(err, farm.Unavailable) && !farm.Is(err, farm.AgentOffline) {
+		if _, err := r.links.bulk(1, wire.CapRefresh); !farm.Is(err, farm.Unavailable) && !farm.Is(err, farm.AgentOffline) {
 			t.Errorf("bulk before it is there: %v", err)
 		}
 		if _, err := a.connect(tunnel.Bulk, control.session); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		bulk, err := r.links.Bulk(1)
+		bulk, err := r.links.bulk(1, wire.CapRefresh)
 		if err != nil {
 			t.Fatal(err)
 		}
