@@ -104,7 +104,7 @@ func (s *site) Discover(ctx context.Context, r wire.DiscoverRequest) (wire.Disco
 	for _, text := range r.Ranges {
 		p, err := discover.ParseRange(text)
 		if err != nil {
-			return wire.DiscoverResult{}, err
+			return wire.DiscoverResult{}, farm.Errorf(farm.Invalid, "ranges: %s", err)
 		}
 		ranges = append(ranges, p)
 		if !p.Addr().Is4() {
@@ -117,7 +117,11 @@ func (s *site) Discover(ctx context.Context, r wire.DiscoverRequest) (wire.Disco
 	listened := time.NewTimer(time.Duration(r.ListenMS) * time.Millisecond)
 	defer listened.Stop()
 	if len(ranges) > 0 {
-		if _, err := s.discover.Scan(ctx, ranges, nil); err != nil {
+		_, err := s.discover.Scan(ctx, ranges, nil)
+		if farm.Is(err, farm.Invalid) {
+			err = farm.Errorf(farm.Invalid, "ranges: %s", err)
+		}
+		if err != nil {
 			return wire.DiscoverResult{}, err
 		}
 	}

@@ -44,6 +44,8 @@ func (f *Fleet) sessionFor(serial string, fence int64) (*printer.Session, error)
 	switch {
 	case !ok:
 		return nil, notHeld(serial)
+	case fence > m.cfg.Fence:
+		return nil, farm.Errorf(farm.Conflict, "the printer's settings were just changed and have not reached the agent yet; nothing was done, try again in a moment")
 	case fence != m.cfg.Fence:
 		return nil, farm.Errorf(farm.Conflict, "the command is of assignment %d of printer %s, the agent holds assignment %d", fence, serial, m.cfg.Fence)
 	}

@@ -18,7 +18,7 @@ type Audit interface {
 	AppendAudit(ctx context.Context, a farm.Audit) error
 	// AuditBefore gives up to limit entries with ids below before (0: the
 	// newest), newest first.
-	AuditBefore(ctx context.Context, before int64, limit int) ([]farm.Audit, error)
+	AuditBefore(ctx context.Context, before int64, limit, offset int) ([]farm.Audit, error)
 	// CountAudit tells how many entries there are.
 	CountAudit(ctx context.Context) (int, error)
 }
@@ -44,6 +44,7 @@ func (s *server) auditRoutes() {
 
 type listAuditInput struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Offset int   `query:"offset" minimum:"0" doc:"Skip this many."`
 	Cursor int64 `query:"cursor" minimum:"0" doc:"As X-Next-Cursor said."`
 }
 
@@ -61,7 +62,7 @@ func (s *server) listAudit(ctx context.Context, in *listAuditInput) (*listAuditO
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.audit.AuditBefore(ctx, in.Cursor, in.Limit)
+	rows, err := s.audit.AuditBefore(ctx, in.Cursor, in.Limit, in.Offset)
 	if err != nil {
 		return nil, err
 	}

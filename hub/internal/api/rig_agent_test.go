@@ -96,9 +96,13 @@ func (m *memAudit) AppendAudit(_ context.Context, a farm.Audit) error {
 
 func (m *memAudit) CountAudit(context.Context) (int, error) { return len(m.rows), m.err }
 
-func (m *memAudit) AuditBefore(_ context.Context, before int64, limit int) (out []farm.Audit, err error) {
+func (m *memAudit) AuditBefore(_ context.Context, before int64, limit, offset int) (out []farm.Audit, err error) {
 	for _, a := range slices.Backward(m.rows) {
-		if (before == 0 || a.ID < before) && len(out) < limit {
+		switch {
+		case before != 0 && a.ID >= before:
+		case offset > 0:
+			offset--
+		case len(out) < limit:
 			out = append(out, a)
 		}
 	}

@@ -313,6 +313,26 @@ func TestAStreamThatBreaksOffIsOpenedAgain(t *testing.T) {
 	})
 }
 
+// What the agent says of the camera is passed on at once.
+func TestACameraThatIsRefusedEndsTheStream(t *testing.T) {
+	bubble(t, func(t *testing.T, r *Relay, a *agent) {
+		v := r.Watch(source, JPEG, 1)
+		defer v.Close()
+		synctest.Wait()
+		a.send("one", true)
+		wantFrame(t, v, "one")
+		a.mu.Lock()
+		a.refuse = farm.Errorf(farm.PrinterNotConnected, "the camera refuses the access code")
+		a.mu.Unlock()
+		a.cut()
+		began := time.Now()
+		wantEnd(t, v, farm.PrinterNotConnected)
+		if time.Since(began) > 10*time.Second {
+			t.Errorf("it took %v", time.Since(began))
+		}
+	})
+}
+
 func TestWhatCannotBeHadIsToldAtOnce(t *testing.T) {
 	for name, set := range map[farm.Code]func(*agent){
 		farm.AgentOffline:        func(a *agent) { a.refuse = farm.Errorf(farm.AgentOffline, "away") },

@@ -129,7 +129,7 @@ func (s *stream) run(ctx context.Context) {
 			return
 		case errors.Is(err, errAgain):
 			continue
-		case !s.started(), time.Since(last) > giveUpAfter:
+		case !s.started(), time.Since(last) > giveUpAfter, !passing(err):
 			s.end(err)
 			return
 		}
@@ -141,6 +141,12 @@ func (s *stream) run(ctx context.Context) {
 		case <-pause.C:
 		}
 	}
+}
+
+// passing tells that the way to the agent is at fault, which mends itself. What the
+// agent says of a camera is said after it has tried for a while.
+func passing(err error) bool {
+	return farm.Is(err, farm.AgentOffline) || farm.Is(err, farm.Unavailable)
 }
 
 // errAgain ends a request because another one is wanted.

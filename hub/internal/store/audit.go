@@ -35,10 +35,10 @@ func (d *DB) CountAudit(ctx context.Context) (n int, err error) {
 }
 
 // AuditBefore gives up to limit entries with ids below before (0: the newest),
-// newest first.
-func (d *DB) AuditBefore(ctx context.Context, before int64, limit int) ([]farm.Audit, error) {
-	const q = `SELECT ` + auditColumns + ` FROM audit WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`
-	out, err := list(ctx, d.read, scanAudit, q, before, limit)
+// newest first, after leaving out the first offset.
+func (d *DB) AuditBefore(ctx context.Context, before int64, limit, offset int) ([]farm.Audit, error) {
+	const q = `SELECT ` + auditColumns + ` FROM audit WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2 OFFSET $3`
+	out, err := list(ctx, d.read, scanAudit, q, before, limit, offset)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit before %d: %w", before, err)
 	}

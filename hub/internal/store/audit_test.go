@@ -16,8 +16,8 @@ func TestAuditIsReadNewestFirst(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		first := must[[]farm.Audit](t)(db.AuditBefore(t.Context(), 0, 3))
-		rest := must[[]farm.Audit](t)(db.AuditBefore(t.Context(), first[2].ID, 3))
+		first := must[[]farm.Audit](t)(db.AuditBefore(t.Context(), 0, 3, 0))
+		rest := must[[]farm.Audit](t)(db.AuditBefore(t.Context(), first[2].ID+1, 3, 1))
 		var order []int64
 		for _, a := range append(first, rest...) {
 			order = append(order, a.PrinterID)
