@@ -63,7 +63,7 @@ func askHub(ctx context.Context, hub tunnel.Hub) (status int, ahead time.Duratio
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answered := time.Now()
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // only to end the answer in good order
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return resp.StatusCode, 0, errNoHub

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -51,6 +52,35 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 	l := &listener{network: n, addr: Addr(addr), queue: make(chan net.Conn, 128), done: make(chan struct{})}
 	n.listeners[addr] = l
 	return l, nil
+}
+
+// Serve answers every connection to an address with a function of its own goroutine,
+// until the test ends; a nil function closes it at once.
+func (n *Network) Serve(t testing.TB, addr string, answer func(net.Conn)) {
+	t.Helper()
+	l, err := n.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer func() { _ = c.Close() }()
+				if answer != nil {
+					answer(c)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		all.Wait()
+	})
 }
 
 // Dialer gives the dial function of a host of that name: what it dials is cut

@@ -34,7 +34,7 @@ func picture(context.Context, Target) error { return nil }
 func TestAPrinterThatIsWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := memnet.New()
-		listen(t, network, "p:8883", shows(t, serial))
+		network.Serve(t, "p:8883", shows(t, serial))
 		d := New(Options{
 			Dial: network.Dialer("agent"), FFmpeg: "/usr/bin/ffmpeg", Files: writable, Picture: picture,
 			Login: func(context.Context, Target) (Session, error) { t.Error("a second session"); return Session{}, nil },
@@ -85,21 +85,21 @@ func TestPrintersThatAreNot(t *testing.T) {
 		},
 		{
 			name: "another printer", pinned: true, session: state(wire.WrongSerial),
-			network: func(t *testing.T, n *memnet.Network) { listen(t, n, "p:8883", shows(t, "01P00A000000002")) },
+			network: func(t *testing.T, n *memnet.Network) { n.Serve(t, "p:8883", shows(t, "01P00A000000002")) },
 			options: Options{Files: refusing(farm.Errorf(farm.PrinterNotConnected, "not this printer")), Picture: noPicture},
 			want: all([]string{"certificate fail", "access_code skip"}, rest,
 				[]string{"files_port fail", "files skip", "camera_port fail", "camera skip", "wifi skip"}),
 		},
 		{
 			name: "another certificate", session: state(wire.CertificateChanged),
-			network: func(t *testing.T, n *memnet.Network) { listen(t, n, "p:8883", shows(t, serial)) },
+			network: func(t *testing.T, n *memnet.Network) { n.Serve(t, "p:8883", shows(t, serial)) },
 			options: Options{Files: writable, Picture: picture, FFmpeg: "x"},
 			want:    all([]string{"certificate fail"}, rest[:3], []string{"wifi skip"}),
 		},
 		{
 			name: "something that speaks no TLS", pinned: true, session: state(wire.Unreachable),
 			network: func(t *testing.T, n *memnet.Network) {
-				listen(t, n, "p:8883", func(c net.Conn) { _, _ = c.Write([]byte("220 hello\r\n")) })
+				n.Serve(t, "p:8883", func(c net.Conn) { _, _ = c.Write([]byte("220 hello\r\n")) })
 			},
 			options: Options{Files: writable, Picture: picture, FFmpeg: "x"},
 			want:    all([]string{"certificate fail"}, rest[:3], []string{"wifi skip"}),
@@ -107,7 +107,7 @@ func TestPrintersThatAreNot(t *testing.T) {
 		{
 			name: "accepts and never answers", pinned: true, session: state(wire.Unreachable),
 			network: func(t *testing.T, n *memnet.Network) {
-				listen(t, n, "p:8883", func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)); _, _ = c.Read(make([]byte, 1)) })
+				n.Serve(t, "p:8883", func(c net.Conn) { _, _ = c.Read(make([]byte, 1000)); _, _ = c.Read(make([]byte, 1)) })
 			},
 			options: Options{Files: writable, Picture: picture, FFmpeg: "x"},
 			want:    all([]string{"certificate fail"}, rest[:3], []string{"wifi skip"}),
@@ -115,9 +115,9 @@ func TestPrintersThatAreNot(t *testing.T) {
 		{
 			name: "a wrong access code", pinned: true, session: state(wire.WrongAccessCode),
 			network: func(t *testing.T, n *memnet.Network) {
-				listen(t, n, "p:8883", shows(t, serial))
-				listen(t, n, "p:990", nil)
-				listen(t, n, "p:322", nil)
+				n.Serve(t, "p:8883", shows(t, serial))
+				n.Serve(t, "p:990", nil)
+				n.Serve(t, "p:322", nil)
 			},
 			options: Options{Files: refusing(farm.Errorf(farm.PrinterNotConnected, "the printer refused the access code 12345678")), Picture: noPicture},
 			want: all([]string{"access_code fail"}, rest,
@@ -126,8 +126,8 @@ func TestPrintersThatAreNot(t *testing.T) {
 		{
 			name: "busy, and nothing but the session known", pinned: true, session: online(),
 			network: func(t *testing.T, n *memnet.Network) {
-				listen(t, n, "p:8883", shows(t, serial))
-				listen(t, n, "p:990", nil)
+				n.Serve(t, "p:8883", shows(t, serial))
+				n.Serve(t, "p:990", nil)
 			},
 			options: Options{Files: refusing(farm.Errorf(farm.PrinterBusy, "busy"))},
 			want:    []string{"files warn", "camera_port fail", "camera skip"},
@@ -157,7 +157,7 @@ func TestPrintersThatAreNot(t *testing.T) {
 func TestWithoutASessionOneIsOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := memnet.New()
-		listen(t, network, "p:8883", shows(t, serial))
+		network.Serve(t, "p:8883", shows(t, serial))
 		var logins atomic.Int64
 		var failure error
 		d := New(Options{Dial: network.Dialer("agent"), FFmpeg: "x", Files: writable, Picture: picture, Login: func(context.Context, Target) (Session, error) {

@@ -7,13 +7,11 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
-	"bambuddy/shared/memnet"
 	"bambuddy/shared/testcert"
 	"bambuddy/shared/wire"
 )
@@ -22,35 +20,6 @@ const (
 	serial = "22E00A000000001"
 	code   = farm.Secret("12345678")
 )
-
-// listen answers every connection to an address until the test ends; a nil
-// answer closes it.
-func listen(t *testing.T, network *memnet.Network, addr string, answer func(net.Conn)) {
-	t.Helper()
-	l, err := network.Listen(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer func() { _ = c.Close() }()
-				if answer != nil {
-					answer(c)
-				}
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		all.Wait()
-	})
-}
 
 // shows is a TLS server with a certificate of a name.
 func shows(t *testing.T, name string) func(net.Conn) {

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	"bambuddy/shared/memnet"
 	"bambuddy/shared/testcert"
 )
 
@@ -67,32 +66,6 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 func (s *socket) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	return nil
-}
-
-// serve answers every connection to an address of the network until the test ends.
-func serve(t *testing.T, network *memnet.Network, addr string, answer func(net.Conn)) {
-	t.Helper()
-	l, err := network.Listen(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer func() { _ = c.Close() }()
-				answer(c)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		all.Wait()
-	})
 }
 
 // answers replies to detect with JSON.

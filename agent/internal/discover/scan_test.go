@@ -21,17 +21,17 @@ import (
 func TestScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := memnet.New()
-		serve(t, network, "192.168.1.10:3000", answers(detectReply(p2s, "N7")))
-		serve(t, network, "192.168.1.20:8883", shows(t, p1s)) // 3000 is closed
-		serve(t, network, "192.168.1.30:8883", shows(t, "broker.example"))
-		serve(t, network, "192.168.1.40:3000", func(c net.Conn) { // somebody's web server
+		network.Serve(t, "192.168.1.10:3000", answers(detectReply(p2s, "N7")))
+		network.Serve(t, "192.168.1.20:8883", shows(t, p1s)) // 3000 is closed
+		network.Serve(t, "192.168.1.30:8883", shows(t, "broker.example"))
+		network.Serve(t, "192.168.1.40:3000", func(c net.Conn) { // somebody's web server
 			_, _ = c.Read(make([]byte, 100))
 			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 		})
-		serve(t, network, "192.168.1.50:3000", func(c net.Conn) { _, _ = c.Read(make([]byte, 100)); <-time.After(time.Hour) })
-		serve(t, network, "192.168.1.60:3000", answers(`{"login":{"sequence_id":1000,"command":"login_report","status":"FAILURE"}}`))
-		serve(t, network, "192.168.1.60:8883", shows(t, "03900A000000003"))
-		serve(t, network, "192.168.1.99:3000", answers(detectReply("00M00A000000009", "BL-P001")))
+		network.Serve(t, "192.168.1.50:3000", func(c net.Conn) { _, _ = c.Read(make([]byte, 100)); <-time.After(time.Hour) })
+		network.Serve(t, "192.168.1.60:3000", answers(`{"login":{"sequence_id":1000,"command":"login_report","status":"FAILURE"}}`))
+		network.Serve(t, "192.168.1.60:8883", shows(t, "03900A000000003"))
+		network.Serve(t, "192.168.1.99:3000", answers(detectReply("00M00A000000009", "BL-P001")))
 		network.Cut("192.168.1.70") // drops everything
 
 		var last int

@@ -154,22 +154,29 @@ func frames(after func(*http.Request), data ...string) http.Handler {
 	})
 }
 
+// open begins to read an answer that goes on. The caller closes its body.
+func (r *rig) open(client *http.Client, key, path string) *http.Response {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://hub:8000"+base+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("X-API-Key", key)
+	resp, err := client.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return resp
+}
+
 func untilGone(r *http.Request) { <-r.Context().Done() }
 
 func TestCameraStream(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig, client *http.Client) {
 		r.seed(idleReport)
 		r.links.agent = frames(untilGone, "one")
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hub:8000"+base+"/printers/1/camera/stream?fps=30", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
 		key := r.key(auth.NewKey{Permissions: []farm.Permission{farm.Read}})
-		req.Header.Set("X-API-Key", key)
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := r.open(client, key, "/printers/1/camera/stream?fps=30")
 		defer func() { _ = resp.Body.Close() }()
 		kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 		if err != nil || kind != "multipart/x-mixed-replace" {
@@ -207,15 +214,7 @@ func TestCameraStreamEndsWithItsKey(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig, client *http.Client) {
 		r.seed(idleReport)
 		r.links.agent = frames(untilGone, "one")
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hub:8000"+base+"/printers/1/camera/stream", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("X-API-Key", r.key(auth.NewKey{Permissions: []farm.Permission{farm.Read}}))
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := r.open(client, r.key(auth.NewKey{Permissions: []farm.Permission{farm.Read}}), "/printers/1/camera/stream")
 		defer func() { _ = resp.Body.Close() }()
 		synctest.Wait()
 		began := time.Now()
@@ -238,15 +237,7 @@ func TestCameraStreamEndsWithItsPrinter(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig, client *http.Client) {
 				r.seed(idleReport)
 				r.links.agent = frames(untilGone, "one")
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hub:8000"+base+"/printers/1/camera/stream", nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				req.Header.Set("X-API-Key", r.admin)
-				resp, err := client.Do(req)
-				if err != nil {
-					t.Fatal(err)
-				}
+				resp := r.open(client, r.admin, "/printers/1/camera/stream")
 				defer func() { _ = resp.Body.Close() }()
 				began := time.Now()
 				if a := r.do(r.admin, c.method, base+c.path, c.body); a.status != 200 {
@@ -279,15 +270,7 @@ func TestCameraH264(t *testing.T) {
 		bubble(t, func(t *testing.T, r *rig, client *http.Client) {
 			r.seed(idleReport)
 			r.links.agent = frames(untilGone, "one")
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hub:8000"+base+"/printers/1/camera/h264"+format, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("X-API-Key", r.admin)
-			resp, err := client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := r.open(client, r.admin, "/printers/1/camera/h264"+format)
 			b := make([]byte, len(want))
 			if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != want {
 				t.Errorf("%s: %q, %v", format, b, err)
