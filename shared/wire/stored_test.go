@@ -35,6 +35,8 @@ func TestStoredMessages(t *testing.T) {
 		"discover_result":  func() any { return new(DiscoverResult) },
 		"probe_request":    func() any { return new(ProbeRequest) },
 		"report":           func() any { return new(Report) },
+		"outbox_page":      func() any { return new(OutboxPage) },
+		"outbox_ack":       func() any { return new(OutboxAck) },
 		"error":            func() any { return new(Error) },
 	}
 	files, err := filepath.Glob("testdata/*.json")
