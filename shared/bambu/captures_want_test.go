@@ -84,7 +84,7 @@ var wantCaptures = map[string]string{
 		"machine": {"storage":true},
 		"signal": {"wifi":-40}}`,
 	"p2s-running-local-ams2pro.json": `{
-		"job": {"gcode_state":"RUNNING","stage":0,"progress":64,"remaining":3720,"layer":170,"total_layers":305,"prepare_progress":100,"plate":1,
+		"job": {"gcode_state":"RUNNING","stage":0,"progress":64,"remaining":3720,"layer":170,"timelapse":true,"total_layers":305,"prepare_progress":100,"plate":1,
 			"file":"/data/Metadata/plate_1.gcode","name":"Rear Dry Pod AMS 2 PRO ","kind":"local","subtask_id":"","task_id":"5187"},
 		"temps": {"nozzle":254,"nozzle_target":255,"nozzle_2":null,"bed":70,"bed_target":70,"chamber":47,"chamber_target":null},
 		"fans": {"part":90,"aux":0,"aux_2":null,"chamber":0,"heatbreak":100},
@@ -98,7 +98,7 @@ var wantCaptures = map[string]string{
 			"nozzles":[{"extruder":0,"diameter":0.4,"type":"hardened_steel","high_flow":false}],"active_extruder":0,"camera_url":"","ip_address":"192.0.2.10"},
 		"signal": {"wifi":-68}}`,
 	"x1c-finish-3ams-1ht.json": `{
-		"job": {"gcode_state":"FINISH","stage":-1,"progress":100,"remaining":0,"layer":480,"total_layers":480,"plate":1,"name":"Garden Hose Healer: Male fitting",
+		"job": {"gcode_state":"FINISH","stage":-1,"progress":100,"remaining":0,"layer":480,"timelapse":false,"total_layers":480,"plate":1,"name":"Garden Hose Healer: Male fitting",
 			"kind":"","subtask_id":"557284337","task_id":"574982671","project_id":"735786631"},
 		"temps": {"nozzle":26,"bed":23,"chamber":25,"chamber_target":null,"nozzle_2":null},
 		"fans": {"part":0,"aux":0,"chamber":0,"heatbreak":0},

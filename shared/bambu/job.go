@@ -28,6 +28,7 @@ type job struct {
 	layers, layersCopy              Opt[int]
 	prepare, prepareCopy            Opt[int]
 	plateIndex, plateID             Opt[int]
+	timelapse                       Opt[bool]
 	skipped                         []int
 }
 
@@ -55,6 +56,7 @@ var jobKeys = keys[job]{
 	"remain_time":                whole(0, maxMinutes, func(j *job) *Opt[int] { return &j.minutesCopy }),
 	"s_obj":                      readSkipped,
 	"3D":                         within(job3DKeys),
+	"ipcam":                      within(keys[job]{"timelapse": flag(func(j *job) *Opt[bool] { return &j.timelapse })}),
 	"total_layer_num":            whole(0, maxLayers, func(j *job) *Opt[int] { return &j.layers }),
 	"mc_remaining_time":          whole(0, maxMinutes, func(j *job) *Opt[int] { return &j.minutes }),
 	"gcode_file_prepare_percent": whole(0, 100, func(j *job) *Opt[int] { return &j.prepare }),
@@ -97,6 +99,7 @@ func (j *job) render() Job {
 		SpeedPercent:    j.speedPercent,
 		PrepareProgress: first(j.prepare, j.prepareCopy),
 		Plate:           j.plate(),
+		Timelapse:       j.timelapse,
 		File:            j.file,
 		Name:            j.name,
 		Kind:            j.kind,

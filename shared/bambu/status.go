@@ -26,23 +26,24 @@ type Status struct {
 // Job is what the printer says of its present or last print. Progress and layers
 // keep their last value after a print; only GcodeState tells whether one runs.
 type Job struct {
-	GcodeState      string   `json:"gcode_state"`      // IDLE, PREPARE, RUNNING, PAUSE, FINISH, FAILED, SLICING, INIT, … upper case; "" before the first report
-	Stage           Opt[int] `json:"stage"`            // stg_cur: -1 and 255 are "none"
-	Progress        Opt[int] `json:"progress"`         // percent 0..100
-	Remaining       Opt[int] `json:"remaining"`        // seconds (the printer counts minutes)
-	Layer           Opt[int] `json:"layer"`            // 0 before the first
-	TotalLayers     Opt[int] `json:"total_layers"`     //
-	SpeedLevel      Opt[int] `json:"speed_level"`      // 1 silent, 2 standard, 3 sport, 4 ludicrous
-	SpeedPercent    Opt[int] `json:"speed_percent"`    // 50, 100, 124, 166
-	PrepareProgress Opt[int] `json:"prepare_progress"` // percent of download and unpacking
-	Plate           Opt[int] `json:"plate"`            // 1..n, of plate_idx or the G-code's path
-	File            string   `json:"file"`             // gcode_file as reported
-	Name            string   `json:"name"`             // subtask_name as reported
-	Kind            string   `json:"kind"`             // print_type: idle, local, cloud, system, ""
-	SubtaskID       string   `json:"subtask_id"`       // as reported: may be "" or "0", which identify nothing
-	TaskID          string   `json:"task_id"`
-	ProjectID       string   `json:"project_id"`
-	Skipped         []int    `json:"skipped"` // ids of skipped objects
+	GcodeState      string    `json:"gcode_state"`      // IDLE, PREPARE, RUNNING, PAUSE, FINISH, FAILED, SLICING, INIT, … upper case; "" before the first report
+	Stage           Opt[int]  `json:"stage"`            // stg_cur: -1 and 255 are "none"
+	Progress        Opt[int]  `json:"progress"`         // percent 0..100
+	Remaining       Opt[int]  `json:"remaining"`        // seconds (the printer counts minutes)
+	Layer           Opt[int]  `json:"layer"`            // 0 before the first
+	TotalLayers     Opt[int]  `json:"total_layers"`     //
+	SpeedLevel      Opt[int]  `json:"speed_level"`      // 1 silent, 2 standard, 3 sport, 4 ludicrous
+	SpeedPercent    Opt[int]  `json:"speed_percent"`    // 50, 100, 124, 166
+	PrepareProgress Opt[int]  `json:"prepare_progress"` // percent of download and unpacking
+	Plate           Opt[int]  `json:"plate"`            // 1..n, of plate_idx or the G-code's path
+	Timelapse       Opt[bool] `json:"timelapse"`        // a video is recorded (ipcam.timelapse)
+	File            string    `json:"file"`             // gcode_file as reported
+	Name            string    `json:"name"`             // subtask_name as reported
+	Kind            string    `json:"kind"`             // print_type: idle, local, cloud, system, ""
+	SubtaskID       string    `json:"subtask_id"`       // as reported: may be "" or "0", which identify nothing
+	TaskID          string    `json:"task_id"`
+	ProjectID       string    `json:"project_id"`
+	Skipped         []int     `json:"skipped"` // ids of skipped objects
 }
 
 // Temps are temperatures in °C. A chamber without a sensor is unknown.
