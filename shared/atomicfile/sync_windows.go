@@ -1,5 +1,5 @@
 package atomicfile
 
-// syncDir does nothing: Windows cannot sync a directory, its file system
+// SyncDir does nothing: Windows cannot sync a directory, its file system
 // journals renames.
-func syncDir(string) error { return nil }
+func SyncDir(string) error { return nil }

@@ -1,0 +1,22 @@
+package outbox
+
+import (
+	"errors"
+
+	"golang.org/x/sys/windows"
+)
+
+// diskSize is how many bytes the volume of a folder has in all.
+func diskSize(dir string) (int64, bool) {
+	path, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, false
+	}
+	var free, total, all uint64
+	if err := windows.GetDiskFreeSpaceEx(path, &free, &total, &all); err != nil {
+		return 0, false
+	}
+	return int64(total), true //nolint:gosec // no disk has 2^63 bytes
+}
+
+func isNoSpace(err error) bool { return errors.Is(err, windows.ERROR_DISK_FULL) }
