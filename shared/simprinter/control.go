@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -18,6 +17,17 @@ const maxCapture = 64 << 20
 
 // Control is the HTTP API by which tests and people move the printers: state,
 // prints, faults, and the ledger of what really happened.
+//
+//	GET  /printers                   each as State
+//	GET  /ledger                     every print, see LedgerEntry
+//	GET  /inventory                  the bodies of POST /printers of a hub
+//	POST /printers/{serial}/print    a PrintJob: {"name","plate","plates","minutes","source","file","timelapse"}
+//	POST /printers/{serial}/pause    also resume, stop: as a person at the screen
+//	POST /printers/{serial}/fault    {"kind","seconds","value"}: 0 is for good, -1 ends it; value is for kinds that have one
+//	POST /printers/{serial}/replay   a capture
+//	POST /printers/{serial}/limits   {"real"}: those of real firmware
+//
+// All but the lists answer with the printer's State, errors with {"detail"}.
 func (f *Farm) Control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /printers", func(w http.ResponseWriter, _ *http.Request) {
@@ -76,12 +86,11 @@ func controlPrint(p *Printer, r *http.Request) error {
 	if j.Minutes < 0 || j.Minutes > longest.Minutes() {
 		return fmt.Errorf("%w: minutes are 0 to %.0f", errBody, longest.Minutes())
 	}
-	if j.File != "" {
-		b, err := os.ReadFile(j.File)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errBody, err)
-		}
-		j.data = b
+	if j.Plate < 0 || j.Plates < 0 || j.Plates > maxPlates {
+		return fmt.Errorf("%w: a print has a plate of up to %d", errBody, maxPlates)
+	}
+	if err := j.read(); err != nil {
+		return fmt.Errorf("%w: %w", errBody, err)
 	}
 	return p.Start(j)
 }

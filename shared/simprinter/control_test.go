@@ -52,7 +52,8 @@ func TestControl(t *testing.T) {
 	call(t, server, "GET", "/ledger", "", 200, &ledger)
 	sum := sha256.Sum256([]byte("a 3mf"))
 	if len(ledger) != 1 || ledger[0]["serial"] != x1c.Spec().Serial || ledger[0]["name"] != "benchy" || ledger[0]["outcome"] != "stopped" ||
-		ledger[0]["sha256"] != hex.EncodeToString(sum[:]) || ledger[0]["source"] != "cloud" || ledger[0]["subtask_id"] == "0" || ledger[0]["ended_at"] == nil {
+		ledger[0]["sha256"] != hex.EncodeToString(sum[:]) || ledger[0]["source"] != "cloud" || ledger[0]["subtask_id"] == "0" || ledger[0]["ended_at"] == nil ||
+		ledger[0]["plate"] != 3.0 || ledger[0]["file"] != "benchy.3mf" || ledger[0]["path"] == "" || ledger[0]["timelapse"] != "" {
 		t.Errorf("%v", ledger)
 	}
 	if call(t, server, "POST", at(a1, "fault"), `{"kind":"silent","seconds":60}`, 200, &st); len(st.Faults) != 1 || st.Faults[0] != "silent" {
@@ -75,6 +76,8 @@ func TestControl(t *testing.T) {
 		{at(a1, "stop"), "", 409},
 		{at(a1, "print"), `{"source":"moon"}`, 400},
 		{at(a1, "print"), `{"file":"/nowhere/x.3mf"}`, 400},
+		{at(a1, "print"), `{"plates":37}`, 400},
+		{at(a1, "print"), `{"plate":-1}`, 400},
 		{at(a1, "print"), `{`, 400},
 		{at(a1, "fault"), `{"kind":"coffee"}`, 400},
 		{at(a1, "fault"), `nonsense`, 400},

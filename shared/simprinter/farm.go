@@ -41,6 +41,8 @@ type Farm struct {
 	ssdp       string
 	announces  func([]byte) error // nil: none
 
+	samples samples
+
 	mu     sync.Mutex
 	issuer *authority
 	ledger []LedgerEntry
@@ -157,6 +159,12 @@ type LedgerEntry struct {
 	StartedAt time.Time  `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at"` // null while it prints
 	Outcome   string     `json:"outcome"`  // success, failed, stopped; "" while it prints
+
+	Plate           int    `json:"plate"`
+	File            string `json:"file"`             // name of its file, "" when none is known
+	Path            string `json:"path"`             // where the file was put on the card, "" when it never was
+	Timelapse       string `json:"timelapse"`        // path of its film on the card, "" until it is whole
+	TimelapseSHA256 string `json:"timelapse_sha256"` // of the whole film
 }
 
 // Ledger lists every print that was ever started, oldest first.
@@ -171,8 +179,19 @@ func (f *Farm) begin(serial string, j *job) int {
 	defer f.mu.Unlock()
 	f.ledger = append(f.ledger, LedgerEntry{
 		Serial: serial, SubtaskID: j.subtask, Name: j.Name, SHA256: j.SHA256, Source: j.Source, StartedAt: time.Now().UTC(),
+		Plate: j.Plate, File: j.file, Path: j.path,
 	})
 	return len(f.ledger) - 1
+}
+
+// note changes an entry of the ledger; a negative one is none.
+func (f *Farm) note(entry int, change func(*LedgerEntry)) {
+	if entry < 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.ledger[entry])
 }
 
 func (f *Farm) end(entry int, outcome string) {

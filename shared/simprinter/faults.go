@@ -49,7 +49,14 @@ const (
 	startCancels       = "start_cancels"       // a start cancels the print that runs
 	lateAck            = "late_ack"            // answers come after 15 s
 	ackNoID            = "ack_no_id"           // answers without the request's id
+	lateName           = "late_name"           // a print has the name and ids of the last until it ran for 10 s, see FaultValue
+	lateFile           = "late_file"           // the file of a print is on the card when it ran for 20 s, see FaultValue
+	internalStorage    = "internal_storage"    // files of prints and films are where nobody can see them
+	eatsFile           = "eats_file"           // the file of a print is removed when it ends
 )
+
+// delays is the usual value of what comes late, in seconds.
+var delays = map[string]float64{lateName: 10, lateFile: 20}
 
 // fault is what happens at the beginning and at the end of one.
 type fault struct {
@@ -132,7 +139,7 @@ var faultKinds = joined(map[string]fault{
 	// Those below are asked for where they matter, see has.
 	reconnectStorm: {}, silent: {}, stalledPublish: {}, garbage: {}, nonUTF8: {}, oversized: {}, hostile: {},
 	pubackLoss: {}, startIgnored: {}, ackLost: {}, slowParse: {}, finishDwell: {},
-	startCancels: {}, lateAck: {}, ackNoID: {},
+	startCancels: {}, lateAck: {}, ackNoID: {}, lateName: {}, lateFile: {}, internalStorage: {}, eatsFile: {},
 }, cameraFaults(), ftpsFaults())
 
 // joined are the faults of all parts of a printer.
@@ -199,9 +206,9 @@ func ghost(p *Printer) error {
 func cutPower(p *Printer) {
 	if p.body.powerOn() && p.entry >= 0 {
 		p.farm.end(p.entry, "failed")
-		p.entry = -1
+		p.entry, p.coming = -1, nil
 	}
-	p.late = nil
+	p.late, p.films = nil, nil // what was written of the films stays
 	p.doors.freeze(true)
 }
 

@@ -62,10 +62,11 @@ func ftpsFaults() map[string]fault {
 }
 
 // FaultValue says how bad a fault is that has a measure: the seconds, bytes or bytes a
-// second of ftps_late, ftps_drop and ftps_slow. It holds until it is changed, whether
+// second of ftps_late, ftps_drop and ftps_slow, the seconds of late_name and late_file,
+// which pass as fast as prints do. It holds until it is changed, whether
 // the printer has the fault or not.
 func (p *Printer) FaultValue(kind string, value float64) error {
-	if ftpsQuirks[kind].usual == 0 {
+	if usual(kind) == 0 {
 		return fmt.Errorf("fault %q has no value", kind)
 	}
 	if !(value >= 1 && value <= 1e9) { // NaN is not above 1
@@ -80,6 +81,27 @@ func (p *Printer) FaultValue(kind string, value float64) error {
 	return nil
 }
 
+// usual is the value of a fault when none is given, 0 when it has none.
+func usual(kind string) float64 {
+	if q, ok := ftpsQuirks[kind]; ok {
+		return q.usual
+	}
+	return delays[kind]
+}
+
+// value is how bad a fault is. The caller holds the lock.
+func (p *Printer) value(kind string) float64 {
+	if v, given := p.values[kind]; given {
+		return v
+	}
+	return usual(kind)
+}
+
+// measure is the same for one that is counted in seconds.
+func (p *Printer) measure(kind string) time.Duration {
+	return time.Duration(p.value(kind) * float64(time.Second))
+}
+
 // quirks are the failings of the file server at this moment.
 func (p *Printer) quirks() ftpserver.Quirks {
 	p.mu.Lock()
@@ -87,11 +109,7 @@ func (p *Printer) quirks() ftpserver.Quirks {
 	q := ftpserver.Quirks{NoCard: !p.body.card}
 	for kind := range p.faults {
 		if f, ok := ftpsQuirks[kind]; ok {
-			value, given := p.values[kind]
-			if !given {
-				value = f.usual
-			}
-			f.set(&q, value)
+			f.set(&q, p.value(kind))
 		}
 	}
 	return q

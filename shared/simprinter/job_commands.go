@@ -41,6 +41,9 @@ func (p *Printer) project(r request) {
 	if id := r.text("subtask_id"); id != "0" {
 		job.Subtask = id
 	}
+	if filmed, told := r.truth("timelapse"); told {
+		job.Timelapse = &filmed
+	}
 	if _, err := fmt.Sscanf(r.text("param"), "Metadata/plate_%d.gcode", &job.Plate); err != nil || job.Plate < 1 {
 		p.invalid(r, "param")
 		return
@@ -176,7 +179,10 @@ func (p *Printer) start(j PrintJob) error {
 	case p.has(slowParse):
 		j.slow = 2 * time.Minute
 	}
-	p.placeFile(&j)
+	if p.has(lateName) {
+		j.lag = p.measure(lateName)
+	}
+	p.coming = p.placeFile(&j)
 	job := p.body.accept(j)
 	p.entry = p.farm.begin(p.spec.Serial, job)
 	if j.Source == "cloud" { // the cloud's command is seen by every client

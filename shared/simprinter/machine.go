@@ -165,24 +165,46 @@ type job struct {
 	passed     uint32        // check that a person told it to ignore
 	bedGoal    float64
 	nozzleGoal float64
+	was        jobView // what the report names instead while lag lasts
+	lag        time.Duration
 }
 
 // PrintJob is a print to start.
 type PrintJob struct {
 	Name    string  `json:"name"`    // without an extension
-	Plate   int     `json:"plate"`   // 0: 1
+	Plate   int     `json:"plate"`   // 0: the first of the file
+	Plates  int     `json:"plates"`  // sliced plates of the sample that is printed without a file; 0: the printed one
 	Minutes float64 `json:"minutes"` // of printing, 0: 10
 	Source  string  `json:"source"`  // slicer, screen, cloud; mqtt when a client sent it; ghost when the printer began by itself
 	File    string  `json:"file"`    // optional path of a .3mf, whose hash goes to the ledger
 	SHA256  string  `json:"-"`
 	Subtask string  `json:"-"` // id given by the client
 
+	Timelapse *bool `json:"timelapse"` // whether it is filmed; null: as the printer is set
+
 	slow    time.Duration // extra time until it begins
 	dwell   bool          // the old state shows until then
 	mapping []int         // filament of the plate → tray, see project_file
 	data    []byte        // of its file, nil: a sample
+	file    string        // its name, "": none is known
 	path    string        // of its file on the card, "": it is not there
+	inside  bool          // it lies in the internal storage, and its film too
+	lag     time.Duration // how long it runs until its own name shows
 }
+
+// length is how long it prints.
+func (j PrintJob) length() time.Duration {
+	if j.Minutes <= 0 {
+		return 10 * time.Minute
+	}
+	return time.Duration(j.Minutes * float64(time.Minute))
+}
+
+// prepareOf is how long a print of that length takes until its first line.
+func prepareOf(length time.Duration) time.Duration { return min(3*time.Minute, length/3) }
+
+// layersOf is how many layers a print has.
+func layersOf(minutes float64) int { return max(5, int(minutes*5)) }
 
 // tray is the one it begins with: the first that is mapped, the external spool when
 // filaments are given and none is.
@@ -237,14 +259,14 @@ func (v *machine) busy() bool {
 
 // accept takes a job in; the machine must not be busy.
 func (v *machine) accept(p PrintJob) *job {
-	if p.Minutes <= 0 {
-		p.Minutes = 10
+	length := p.length()
+	p.Minutes, p.Plate = length.Minutes(), max(p.Plate, 1)
+	if p.Timelapse != nil {
+		v.set.timelapse = *p.Timelapse
 	}
-	p.Plate = max(p.Plate, 1)
-	length := time.Duration(p.Minutes * float64(time.Minute))
 	j := &job{
-		PrintJob: p, print: length, prepare: min(3*time.Minute, length/3), accepted: 2*time.Second + p.slow,
-		layers: max(5, int(p.Minutes*5)), spool: -1, bedGoal: 60, nozzleGoal: 220, subtask: "0", task: "0",
+		PrintJob: p, print: length, prepare: prepareOf(length), accepted: 2*time.Second + p.slow,
+		layers: layersOf(p.Minutes), spool: -1, bedGoal: 60, nozzleGoal: 220, subtask: "0", task: "0",
 	}
 	if p.Source == "cloud" {
 		id := 800000000 + v.rnd.IntN(100000000)
@@ -257,6 +279,7 @@ func (v *machine) accept(p PrintJob) *job {
 		j.accepted += time.Second
 	}
 	old := v.jobView()
+	j.was, j.lag = old, p.lag
 	j.percent, j.layer, j.total = old.percent, old.layer, old.layers
 	v.job, v.printError, v.hms, v.cancelEcho, v.skipped = j, 0, nil, 0, nil
 	v.leftover = &p
@@ -285,6 +308,7 @@ func (v *machine) move(dt time.Duration) (ended bool) {
 		case stPrepare:
 			v.preparing(dt)
 		case stRunning:
+			j.lag -= dt
 			ended = v.running(dt)
 		default:
 			if j.accepted -= dt; j.accepted <= 0 {

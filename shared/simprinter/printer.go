@@ -60,6 +60,7 @@ type Printer struct {
 	faults   map[string]time.Time // active ones, until when
 	values   map[string]float64   // of faults that have one
 	coming   *delivery            // a file on its way to the card
+	films    []*film              // those that are still written
 	sent     obj                  // the report as clients know it
 	whole    time.Time            // when the last full report went out
 	seq      int
@@ -172,6 +173,7 @@ func (p *Printer) beat(now time.Time) {
 		p.replyLate(now)
 	}
 	p.deliver(now)
+	p.develop(now)
 	p.misbehave()
 	if p.model.Reports == bambu.StyleDelta && p.beats%2 == 1 && p.sent["gcode_state"] == p.body.state {
 		return // every other second, but no state is skipped
@@ -234,6 +236,9 @@ func (p *Printer) received(payload []byte) {
 
 // Start starts a print as a slicer, the screen or the cloud would.
 func (p *Printer) Start(j PrintJob) error {
+	if err := j.read(); err != nil {
+		return fmt.Errorf("start a print: %w", err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.start(j)
@@ -243,7 +248,9 @@ func (p *Printer) Start(j PrintJob) error {
 func (p *Printer) settle(j *job) {
 	if p.entry >= 0 {
 		p.farm.end(p.entry, j.outcome)
-		p.entry = -1
+		p.film(j)
+		p.eat(j)
+		p.entry, p.coming = -1, nil
 	}
 }
 

@@ -1,9 +1,6 @@
 package simprinter
 
 import (
-	"archive/zip"
-	"bytes"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,27 +123,4 @@ func TestCloudFile(t *testing.T) {
 			t.Errorf("%s %v", sum, err)
 		}
 	})
-}
-
-// A print without a file of its own gets a small archive, the same one each time.
-func TestSample(t *testing.T) {
-	m, _ := bambu.ModelByCode("A1")
-	j := PrintJob{Name: "a <b>", Plate: 3, Minutes: 12}
-	b := sample3MF(j, m)
-	archive, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, f := range archive.File {
-		names = append(names, f.Name)
-	}
-	for _, want := range []string{"Metadata/plate_3.gcode", "Metadata/plate_3.gcode.md5", "Metadata/slice_info.config", "3D/3dmodel.model"} {
-		if !slices.Contains(names, want) {
-			t.Errorf("no %s in %v", want, names)
-		}
-	}
-	if !bytes.Equal(b, sample3MF(j, m)) {
-		t.Error("not the same again")
-	}
 }

@@ -3,7 +3,6 @@ package simprinter
 import (
 	"fmt"
 	"math"
-	"path"
 	"strconv"
 	"strings"
 
@@ -149,6 +148,9 @@ func (v *machine) jobView() jobView {
 		name: j.Name, subtask: j.subtask, task: j.task, prepared: itoa(v.preparePercent()), percent: j.percent,
 		remaining: int(math.Ceil(left.Minutes())), layer: j.layer, layers: j.total, plate: j.Plate,
 	}
+	if j.lag > 0 && !j.ended {
+		w.name, w.subtask, w.task = j.was.name, j.was.subtask, j.was.task
+	}
 	if j.ended && strings.HasPrefix(v.model.Code, "P1") {
 		w.layers = 0
 	}
@@ -189,8 +191,8 @@ func (v *machine) gcodeFile() string {
 	case v.job.ended:
 		return ""
 	}
-	if v.job.path != "" && (strings.HasPrefix(v.model.Code, "P1") || v.job.Name == "") {
-		return path.Base(v.job.path)
+	if v.job.file != "" && (strings.HasPrefix(v.model.Code, "P1") || v.job.Name == "") {
+		return v.job.file
 	}
 	if v.job.Name == "" {
 		return ""
