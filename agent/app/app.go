@@ -14,8 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"bambuddy/agent/internal/capture"
 	"bambuddy/agent/internal/fleet"
 	"bambuddy/agent/internal/hublink"
+	"bambuddy/agent/internal/outbox"
+	"bambuddy/agent/internal/record"
 	"bambuddy/shared/buildinfo"
 	"bambuddy/shared/dirlock"
 )
@@ -38,6 +41,7 @@ type Options struct {
 	// UDP port 2021 of this machine.
 	Announcements func(ctx context.Context) (net.PacketConn, error)
 	FFmpeg        string // path of the program, "" without it: RTSPS cameras then give no pictures
+	CaptureQuota  int64  // bytes that captured files may take; 0: the outbox's own choice
 	AllowPlain    bool   // speak to a hub on another machine without encryption
 	Log           *slog.Logger
 }
@@ -58,9 +62,25 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	bootID, started := rand.Text(), time.Now()
+	box, err := outbox.Open(ctx, outbox.Options{
+		Dir: o.DataDir, ProcessID: bootID, Started: started, Quota: o.CaptureQuota, Log: o.Log.With("part", "outbox"),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }() // last: sessions write into it
 	var lan *site
+	var captures *capture.Capture
+	books, err := record.Open(ctx, record.Options{
+		Journal: box, Tasks: capture.Tasks, Wake: func() { captures.Wake() }, Started: started, Log: o.Log.With("part", "prints"), // not before Run
+	})
+	if err != nil {
+		return err
+	}
 	printers, err := fleet.New(fleet.Options{
 		Dir: o.DataDir, HubID: identity.HubID, Dial: o.dial(), Log: o.Log.With("part", "printers"),
+		Book: books.Book, Removed: books.Forget,
 		Left: func(serial string) { lan.cameras.Stop(serial) }, // not before Run
 	})
 	if err != nil {
@@ -72,13 +92,17 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
 	lan = newSite(o, printers)
+	captures = capture.New(capture.Options{
+		Outbox: box, Files: linkedFiles{lan.files}, Photos: lan.cameras, Live: lan.live, Fence: lan.fence, Log: o.Log.With("part", "captures"),
+	})
 	link := hublink.New(hublink.Options{
-		Identity: identity, BootID: rand.Text(), Version: buildinfo.Version(), Fleet: linked{printers}, Site: lan.link(), Journal: journal,
+		Identity: identity, BootID: bootID, Started: started, Version: buildinfo.Version(), Fleet: linked{printers}, Site: lan.link(), Journal: journal,
+		Outbox: box, Captures: box,
 		AllowPlain: o.AllowPlain, Dial: o.HubDial, Proxy: o.proxy(), Log: o.Log.With("part", "link"),
 	})
 	reporter := newReporter(o.DataDir, identity.HubURL, link, printers, o.Log)
 	o.Log.Info("agent", "version", buildinfo.Version(), "data", o.DataDir, "identity", identity)
-	return runAll(ctx, printers.Run, lan.cameras.Run, lan.discover.Run, link.Run, reporter.Run)
+	return runAll(ctx, printers.Run, lan.cameras.Run, lan.discover.Run, box.Run, captures.Run, link.Run, reporter.Run)
 }
 
 func (o Options) dial() DialFunc {

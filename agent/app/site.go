@@ -93,6 +93,21 @@ func (s *site) liveViewOff(serial string) bool {
 
 func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
+// live is what a printer reports now, and whether it does.
+func (s *site) live(serial string) (bambu.Status, bool) {
+	snap, err := s.fleet.Snapshot(serial)
+	return snap.Status, err == nil && snap.Connection.State == wire.Online
+}
+
+// fence is the assignment under which a printer is held, 0 when it is not.
+func (s *site) fence(serial string) int64 {
+	a, err := s.fleet.Access(serial)
+	if err != nil {
+		return 0
+	}
+	return a.Config.Fence
+}
+
 // maxScanned is what a scan can look through while a caller waits: addresses where
 // nobody answers take 2 s for 64.
 const maxScanned = 1024

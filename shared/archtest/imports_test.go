@@ -10,9 +10,15 @@ import (
 // other one of it, besides the folders below itself. Who stands nowhere imports
 // none: he declares the interface he needs, and app puts the parts together.
 var neighbours = map[string][]string{
-	"hub/internal/api": {"hub/internal/auth", "hub/internal/camera", "hub/internal/fleet", "hub/internal/links", "hub/internal/registry"},
+	"hub/internal/api": {"hub/internal/archive", "hub/internal/auth", "hub/internal/camera", "hub/internal/fleet", "hub/internal/links", "hub/internal/registry"},
 
-	"agent/internal/fleet": {"agent/internal/printer"},
+	"hub/internal/archive": {"hub/internal/blob"},
+
+	"hub/internal/blob/blobtest": {"hub/internal/blob"},
+
+	"agent/internal/capture": {"agent/internal/outbox"},
+	"agent/internal/fleet":   {"agent/internal/printer"},
+	"agent/internal/record":  {"agent/internal/detect", "agent/internal/outbox", "agent/internal/printer"},
 }
 
 // sqlOnly are the folders that may speak SQL.
@@ -24,7 +30,7 @@ var drivers = []string{"modernc.org/sqlite", "github.com/jackc/pgx", "github.com
 
 // testOnly are the packages for tests and demonstrations, with what lies in
 // their folders: the simulator's command is one of them.
-var testOnly = []string{"shared/simprinter", "shared/memnet", "shared/testcert", "shared/archtest", "hub/internal/store/pgtest", "hub/internal/blob/blobtest"}
+var testOnly = []string{"shared/simprinter", "shared/memnet", "shared/testcert", "shared/archtest", "hub/internal/store/pgtest", "hub/internal/blob/blobtest", "hub/internal/blob/s3test"}
 
 var importRules = []rule{
 	{

@@ -32,7 +32,12 @@ type Options struct {
 	// Left hears of printers that are held no longer, or by another way: whatever was
 	// open to one is to end. It must not block. nil: nobody.
 	Left func(serial string)
-	Log  *slog.Logger
+	// Book gives who keeps the books of a printer's prints under an assignment; nil:
+	// nobody does.
+	Book func(serial string, fence int64) printer.Book
+	// Removed hears of printers that are held no longer. It must not block. nil: nobody.
+	Removed func(serial string)
+	Log     *slog.Logger
 }
 
 // Fleet is an agent's printers. All methods may be called concurrently.
@@ -40,6 +45,8 @@ type Fleet struct {
 	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	hubID string
 	left  func(serial string)
+	book  func(serial string, fence int64) printer.Book
+	gone  func(serial string)
 	log   *slog.Logger
 	vault *vault
 	pins  *pins
@@ -67,11 +74,17 @@ type member struct {
 // cannot be read is set aside and told in the log; the hub will push it anew.
 func New(o Options) (*Fleet, error) {
 	f := &Fleet{
-		dial: o.Dial, hubID: o.HubID, left: o.Left, log: o.Log,
+		dial: o.Dial, hubID: o.HubID, left: o.Left, book: o.Book, gone: o.Removed, log: o.Log,
 		members: map[string]*member{}, watchers: map[*Watcher]struct{}{},
 	}
 	if f.left == nil {
 		f.left = func(string) {}
+	}
+	if f.gone == nil {
+		f.gone = func(string) {}
+	}
+	if f.book == nil {
+		f.book = func(string, int64) printer.Book { return nil }
 	}
 	var err error
 	if f.vault, err = openVault(o.Dir, o.Log); err != nil {
@@ -221,18 +234,18 @@ func (f *Fleet) carryOut(p plan) {
 
 // add makes a member that does not run yet. many tells how many may begin with it.
 func (f *Fleet) add(c wire.PrinterConfig, many int) *member {
-	m := &member{cfg: c, session: printer.New(c, f.deps(c.Serial, time.Duration(many)*spreadPerPrinter))}
+	m := &member{cfg: c, session: printer.New(c, f.deps(c, time.Duration(many)*spreadPerPrinter))}
 	f.members[c.Serial] = m
 	return m
 }
 
-func (f *Fleet) deps(serial string, spread time.Duration) printer.Deps {
+func (f *Fleet) deps(c wire.PrinterConfig, spread time.Duration) printer.Deps {
 	return printer.Deps{
-		Dial: f.dial, Pins: f.pins, Log: f.log, Spread: spread,
+		Dial: f.dial, Pins: f.pins, Log: f.log, Spread: spread, Book: f.book(c.Serial, c.Fence),
 		Changed: func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.tell(serial)
+			f.tell(c.Serial)
 		},
 	}
 }
@@ -260,7 +273,7 @@ func (f *Fleet) run(ctx context.Context, m *member) {
 func (f *Fleet) replace(m *member, c wire.PrinterConfig) {
 	old := m.session
 	f.end(m)
-	m.cfg, m.session, m.stop = c, printer.New(c, f.deps(c.Serial, 0)), nil
+	m.cfg, m.session, m.stop = c, printer.New(c, f.deps(c, 0)), nil
 	m.session.Follow(old)
 	f.start(m)
 	f.left(c.Serial)
@@ -277,6 +290,7 @@ func (f *Fleet) remove(serial string) {
 	f.pins.forget(serial)
 	f.tell(serial)
 	f.left(serial)
+	f.gone(serial)
 	f.log.Info("printer removed", "printer", serial)
 }
 

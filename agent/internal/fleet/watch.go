@@ -39,6 +39,7 @@ type sent struct {
 	connection wire.Connection
 	fence      int64
 	seen       string
+	outbox     int64
 	at         time.Time
 }
 
@@ -127,7 +128,7 @@ func (w *Watcher) frame(serial string) (wire.StateFrame, bool) {
 		delete(w.sent, serial)
 		return wire.StateFrame{Serial: serial, Fence: last.fence, Removed: true, SeenAgoMS: -1}, known
 	}
-	frame := wire.StateFrame{Serial: serial, Fence: fence, SeenAgoMS: seenAgo(snap, now), SeenAddress: seen}
+	frame := wire.StateFrame{Serial: serial, Fence: fence, Outbox: snap.Outbox, SeenAgoMS: seenAgo(snap, now), SeenAddress: seen}
 	switch {
 	case !known || last.fence != fence: // another assignment: nothing said before counts
 		frame.Whole, frame.Patch, frame.Connection = true, snap.Status.Whole(), &snap.Connection
@@ -136,11 +137,11 @@ func (w *Watcher) frame(serial string) (wire.StateFrame, bool) {
 		if snap.Connection != last.connection {
 			frame.Connection = &snap.Connection
 		}
-		if frame.Patch.Empty() && frame.Connection == nil && seen == last.seen && now.Sub(last.at) < seenEvery {
+		if frame.Patch.Empty() && frame.Connection == nil && seen == last.seen && snap.Outbox == last.outbox && now.Sub(last.at) < seenEvery {
 			return frame, false
 		}
 	}
-	w.sent[serial] = sent{status: snap.Status, connection: snap.Connection, fence: fence, seen: seen, at: now}
+	w.sent[serial] = sent{status: snap.Status, connection: snap.Connection, fence: fence, seen: seen, outbox: snap.Outbox, at: now}
 	return frame, true
 }
 

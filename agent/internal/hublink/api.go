@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ type api struct {
 	commands *commandTable
 	journal  *Journal // nil: none
 	site     Site
+	books    books
 	log      *slog.Logger
 }
 
@@ -65,6 +67,7 @@ func newAPI(o Options, started time.Time) *api {
 	return &api{
 		fleet: o.Fleet, hubID: o.Identity.HubID, agentID: o.Identity.AgentID, bootID: o.BootID,
 		version: o.Version, started: started, commands: newCommandTable(maxCommands, before), journal: o.Journal, site: o.Site, log: o.Log,
+		books: books{outbox: o.Outbox, captures: o.Captures, hubID: o.Identity.HubID},
 	}
 }
 
@@ -77,6 +80,7 @@ func (a *api) control() http.Handler {
 	mux.Handle("/v1/printers/{serial}/commands", a.only(http.MethodPost, a.postCommand))
 	mux.Handle("/v1/diagnostics", a.only(http.MethodGet, a.getDiagnostics))
 	a.site.control(mux, a)
+	a.books.control(mux, a)
 	return strict(mux)
 }
 
@@ -86,6 +90,7 @@ func (a *api) bulk() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/hello", a.only(http.MethodGet, a.getHello))
 	a.site.bulk(mux, a)
+	a.books.bulk(mux, a)
 	return strict(mux)
 }
 
@@ -128,8 +133,8 @@ func (a *api) hello() wire.Hello {
 	now := time.Now()
 	return wire.Hello{
 		AgentID: a.agentID, BootID: a.bootID, Version: a.version, Platform: platform(),
-		Capabilities: append([]wire.Capability{wire.CapState, wire.CapRefresh, wire.CapControl}, a.site.capabilities()...),
-		Generation:   generation, Revision: revision, Printers: printers,
+		Capabilities: slices.Concat([]wire.Capability{wire.CapState, wire.CapRefresh, wire.CapControl}, a.site.capabilities(), a.books.capabilities()),
+		Generation:   generation, Revision: revision, Epoch: a.books.epoch(), Printers: printers,
 		Clock: wire.Clock{WallMS: now.UnixMilli(), MonoMS: now.Sub(a.started).Milliseconds(), ProcessID: a.bootID},
 	}
 }

@@ -19,11 +19,14 @@ import (
 // Options are the parts and settings of a Link.
 type Options struct {
 	Identity   Identity
-	BootID     string // random, of this process
+	BootID     string    // random, of this process
+	Started    time.Time // of the clock in hello, which is the outbox's; zero: now
 	Version    string
 	Fleet      Fleet
 	Journal    *Journal        // of commands; nil: ids are remembered until the process ends
 	Site       Site            // what else the agent does at its LAN
+	Outbox     Outbox          // nil: it keeps none
+	Captures   Captures        // nil: it keeps none
 	AllowPlain bool            // an http address of another machine
 	Dial       tunnel.DialFunc // nil: the operating system's
 	Proxy      func(*http.Request) (*url.URL, error)
@@ -54,7 +57,10 @@ func New(o Options) *Link {
 		who: tunnel.Caller{HubID: o.Identity.HubID, AgentID: o.Identity.AgentID, BootID: o.BootID, Key: o.Identity.Key},
 		log: o.Log.With("hub", o.Identity.HubURL),
 	}
-	a := newAPI(o, time.Now())
+	if o.Started.IsZero() {
+		o.Started = time.Now()
+	}
+	a := newAPI(o, o.Started)
 	l.api, l.bulk = a.control(), a.bulk()
 	l.status.Since = time.Now()
 	return l

@@ -92,7 +92,7 @@ func (s *Session) tend(c *connection, now time.Time) (next time.Time, err error)
 	if err != nil {
 		return next, err
 	}
-	next = earlier(next, due)
+	next = earlier(earlier(next, due), s.tendBook(now))
 	due, err = s.tendSilence(c, now)
 	return earlier(next, due), err
 }
@@ -189,6 +189,7 @@ func (s *Session) take(c *connection, payload []byte) {
 	c.stirred = true
 	for _, ack := range applied.Acks {
 		s.waiters.hand(ack)
+		s.stopSeen = s.stopSeen || ack.Section == "print" && ack.Command == "stop" && ack.Result == bambu.OK
 	}
 	switch applied.Kind {
 	case bambu.KindStatus:
@@ -199,9 +200,11 @@ func (s *Session) take(c *connection, payload []byte) {
 		return // tells nothing of the printer itself
 	}
 	s.lastReport = now
+	fresh := !s.whole
 	if applied.Full {
-		c.answered, s.whole = true, true
+		c.answered, s.whole, s.complete = true, true, true
 	}
+	s.enter(now, fresh)
 	if s.connection.State != wire.Online || c.answered && s.connection.Detail != "" {
 		s.become(wire.Online, "", nil)
 	}
@@ -220,7 +223,7 @@ func (s *Session) apply(payload []byte) (a bambu.Applied, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("decoder broke down", "panic", r, "stack", string(debug.Stack()))
-			s.state, s.assumed, s.wantFull, s.whole = bambu.State{}, "", true, false
+			s.state, s.assumed, s.wantFull, s.whole, s.complete = bambu.State{}, "", true, false, false
 			err = errDecode
 		}
 	}()

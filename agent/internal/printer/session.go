@@ -27,6 +27,7 @@ type Deps struct {
 	Log     *slog.Logger
 	Changed func()        // called by the session after each new snapshot; must not block
 	Spread  time.Duration // the first try comes after a random part of it
+	Book    Book          // sees every picture first; nil: none
 }
 
 // Snapshot is a session at one moment. It is a value and never changes.
@@ -35,7 +36,8 @@ type Snapshot struct {
 	Connection wire.Connection
 	LastReport time.Time // zero: none in this process
 	Counters
-	whole bool // Status is of this connection alone
+	Outbox int64 // number of the last record that was written of the printer
+	whole  bool  // Status is of this connection alone
 }
 
 // Counters are a session's numbers since the process began.
@@ -77,6 +79,11 @@ type memory struct {
 	wantFull   bool // a full report is missing: ask when the budget allows
 	whole      bool // one has come over this connection: state is not of another time
 	connection wire.Connection
+
+	complete bool      // state rests on a full report
+	outbox   int64     // number of the last record of the book
+	due      time.Time // when the book wants to look again
+	stopSeen bool      // a stop was acknowledged since the book looked last
 }
 
 // New builds a session; it does nothing until Run.
@@ -239,7 +246,7 @@ func (s *Session) become(state wire.ConnState, detail string, cause error) {
 
 // publish makes the present state everybody's.
 func (s *Session) publish() {
-	s.latest.Store(&Snapshot{Status: s.state.Status(), Connection: s.connection, LastReport: s.lastReport, whole: s.whole})
+	s.latest.Store(&Snapshot{Status: s.state.Status(), Connection: s.connection, LastReport: s.lastReport, Outbox: s.outbox, whole: s.whole})
 	s.deps.Changed()
 }
 
