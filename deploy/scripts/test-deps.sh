@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests use beside Go, or says in one line what is missing: a C
-# compiler, without which there is no race detector, and PostgreSQL, vsftpd, curl
-# and ffmpeg, without which the tests that need them skip.
+# compiler, without which there is no race detector, and PostgreSQL, vsftpd, curl,
+# ffmpeg, iproute2, three S3 clients and an S3 server, without which the tests that need them skip.
 set -euo pipefail
 
 # install PACKAGE… installs by apt, where that is possible.
@@ -30,3 +30,13 @@ tool() {
 tool vsftpd vsftpd "the FTPS tests against a real server"
 tool curl curl "the tests that compare with curl"
 tool ffmpeg ffmpeg "the tests of H.264 cameras"
+tool rclone rclone "the tests of the S3 door with rclone"
+tool s3cmd s3cmd "the tests of the S3 door with s3cmd"
+tool aws awscli "the tests of the S3 door with the AWS client"
+tool ip iproute2 "the tests of the S3 door from another network namespace"
+
+# The S3 server is no package of Debian's: it is built once, into Go's cache.
+echo "looking for the S3 server of the tests (built at its first use, which takes some minutes)"
+cd "$(dirname "$0")/../.."
+nice go tool -modfile=deploy/tools/go.mod -n versitygw >/dev/null ||
+  echo "the S3 server versitygw cannot be built, so the tests of object stores against it are skipped" >&2
