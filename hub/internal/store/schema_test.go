@@ -19,8 +19,8 @@ type schema map[string][]string
 
 var (
 	createTable = regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((.*?)\n\);`)
-	createIndex = regexp.MustCompile(`CREATE INDEX (\w+) ON (\w+)`)
-	columnLine  = regexp.MustCompile(`^\s*(\w+)\s+(TEXT|BIGINT|BOOLEAN)\b(.*)$`)
+	createIndex = regexp.MustCompile(`CREATE (?:UNIQUE )?INDEX (\w+) ON (\w+)`)
+	columnLine  = regexp.MustCompile(`^\s*(\w+)\s+(TEXT|BIGINT|BOOLEAN|DOUBLE PRECISION)\b(.*)$`)
 )
 
 // wanted reads schema.sql.
@@ -65,12 +65,12 @@ func (s schema) sorted() schema {
 func found(t *testing.T, db *DB) schema {
 	t.Helper()
 	columns := `SELECT m.name, p.name, p.type, p."notnull" <> 0 OR p.pk <> 0 FROM sqlite_master m JOIN pragma_table_info(m.name) p
-		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name <> 'goose_db_version'`
-	indexes := `SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name <> 'goose_db_version'`
+		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name <> 'goose_db_version' AND m.name NOT LIKE 'print_search%'`
+	indexes := `SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name <> 'goose_db_version' AND tbl_name NOT LIKE 'print_search%'`
 	if db.engine == postgres {
 		columns = `SELECT table_name, column_name, data_type, is_nullable = 'NO' FROM information_schema.columns
-			WHERE table_schema = 'public' AND table_name <> 'goose_db_version'`
-		indexes = `SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'goose_db_version'
+			WHERE table_schema = 'public' AND table_name <> 'goose_db_version' AND table_name <> 'print_search'`
+		indexes = `SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'goose_db_version' AND tablename <> 'print_search'
 			AND indexname NOT LIKE '%_pkey' AND indexname NOT LIKE '%_key'`
 	}
 	out := schema{}
@@ -130,7 +130,10 @@ func TestAnUpgradeKnowsWhichAgentsWereOnline(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for _, back := range []string{`DROP TABLE audit`, `ALTER TABLE agents DROP COLUMN online`, `DELETE FROM goose_db_version WHERE version_id >= 2`} {
+			for _, back := range []string{
+				`DROP TABLE s3_credentials`, `DROP TABLE print_search`, `DROP TABLE pulls`, `DROP TABLE object_intents`, `DROP TABLE objects`, `DROP TABLE print_files`,
+				`DROP TABLE outbox_marks`, `DROP TABLE print_runs`, `DROP TABLE print_counts`, `DROP TABLE prints`, `DROP TABLE projects`,
+				`DROP TABLE audit`, `ALTER TABLE agents DROP COLUMN online`, `DELETE FROM goose_db_version WHERE version_id >= 2`} {
 				if _, err := db.write.ExecContext(ctx, back); err != nil {
 					t.Fatal(err)
 				}

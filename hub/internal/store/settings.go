@@ -33,7 +33,7 @@ func (d *DB) SetSetting(ctx context.Context, key, value string) error {
 // noticed before it is replaced.
 func (d *DB) HasSecrets(ctx context.Context) (bool, error) {
 	var n int64
-	if err := d.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM printer_secrets`).Scan(&n); err != nil {
+	if err := d.read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM printer_secrets) + (SELECT COUNT(*) FROM s3_credentials)`).Scan(&n); err != nil {
 		return false, fmt.Errorf("count sealed rows: %w", err)
 	}
 	return n > 0, nil

@@ -17,6 +17,7 @@ import (
 // tx is one transaction and the events it will have told of.
 type tx struct {
 	*sql.Tx
+	engine engine
 	events []farm.Event
 }
 
@@ -48,7 +49,7 @@ func (d *DB) changeOnce(ctx context.Context, fn func(*tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	t := &tx{Tx: sqlTx}
+	t := &tx{Tx: sqlTx, engine: d.engine}
 	defer func() { _ = sqlTx.Rollback() }() // after a commit it does nothing
 	if err := fn(t); err != nil {
 		return err

@@ -1,0 +1,151 @@
+CREATE TABLE projects (
+    id           {{id}},
+    name         TEXT NOT NULL,
+    description  TEXT NOT NULL,
+    color        TEXT NOT NULL,
+    target_count BIGINT NOT NULL,
+    status       TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL
+);
+
+CREATE TABLE prints (
+    id             {{id}},
+    kind           TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    paused         BOOLEAN NOT NULL,
+    run_id         TEXT NOT NULL,
+    subtask        TEXT NOT NULL,
+    source         TEXT NOT NULL,
+    source_id      BIGINT NOT NULL,
+    queue_id       BIGINT NOT NULL,
+    printer_id     BIGINT NOT NULL,
+    printer_name   TEXT NOT NULL,
+    serial         TEXT NOT NULL,
+    site_id        BIGINT NOT NULL,
+    agent_id       BIGINT NOT NULL,
+    name           TEXT NOT NULL,
+    renamed        BOOLEAN NOT NULL,
+    filename       TEXT NOT NULL,
+    plate          BIGINT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    started_at     BIGINT NOT NULL,
+    finished_at    BIGINT NOT NULL,
+    duration       BIGINT,
+    time_estimated BOOLEAN NOT NULL,
+    progress       BIGINT NOT NULL,
+    milestone      BIGINT NOT NULL,
+    layer          BIGINT NOT NULL,
+    total_layers   BIGINT NOT NULL,
+    failure_reason TEXT NOT NULL,
+    filament_used  DOUBLE PRECISION,
+    filament_type  TEXT NOT NULL,
+    filaments      TEXT NOT NULL,
+    layer_height   DOUBLE PRECISION,
+    nozzle         DOUBLE PRECISION,
+    bed_type       TEXT NOT NULL,
+    estimate       BIGINT,
+    estimate_grams DOUBLE PRECISION,
+    cost           DOUBLE PRECISION,
+    sha256         TEXT NOT NULL,
+    file_size      BIGINT NOT NULL,
+    file_status    TEXT NOT NULL,
+    file_error     TEXT NOT NULL,
+    has            TEXT NOT NULL,
+    duplicate_of   BIGINT NOT NULL,
+    notes          TEXT NOT NULL,
+    tags           TEXT NOT NULL,
+    project_id     BIGINT NOT NULL,
+    favorite       BOOLEAN NOT NULL,
+    dir            TEXT NOT NULL,
+    deleted_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX prints_open ON prints (printer_id) WHERE status = 'printing' AND printer_id > 0 AND deleted_at = 0;
+CREATE INDEX prints_created ON prints (created_at, id) WHERE deleted_at = 0;
+CREATE INDEX prints_printer ON prints (printer_id, created_at, id) WHERE deleted_at = 0;
+CREATE INDEX prints_site ON prints (site_id, created_at, id) WHERE deleted_at = 0;
+CREATE INDEX prints_status ON prints (status, created_at, id) WHERE deleted_at = 0;
+CREATE INDEX prints_project ON prints (project_id, created_at, id) WHERE deleted_at = 0 AND project_id > 0;
+CREATE INDEX prints_sha256 ON prints (sha256, id) WHERE sha256 <> '';
+CREATE INDEX prints_subtask ON prints (printer_id, subtask, id) WHERE subtask <> '';
+CREATE INDEX prints_file ON prints (file_status, created_at, id) WHERE deleted_at = 0;
+
+-- How many archives there are, by what lists filter by: counting rows takes too long.
+CREATE TABLE print_counts (
+    printer_id BIGINT NOT NULL,
+    site_id    BIGINT NOT NULL,
+    project_id BIGINT NOT NULL,
+    status     TEXT NOT NULL,
+    day        BIGINT NOT NULL,
+    n          BIGINT NOT NULL,
+    PRIMARY KEY (printer_id, site_id, project_id, status, day)
+);
+
+-- Which print an agent's run is. A print can have been told of by several.
+CREATE TABLE print_runs (
+    run_id   TEXT PRIMARY KEY,
+    print_id BIGINT NOT NULL REFERENCES prints (id) ON DELETE CASCADE,
+    seq      BIGINT NOT NULL
+);
+CREATE INDEX print_runs_print ON print_runs (print_id);
+
+-- How far each agent's outbox has been applied.
+CREATE TABLE outbox_marks (
+    agent_id BIGINT NOT NULL,
+    epoch    TEXT NOT NULL,
+    n        BIGINT NOT NULL,
+    PRIMARY KEY (agent_id, epoch)
+);
+
+CREATE TABLE print_files (
+    id         {{id}},
+    print_id   BIGINT NOT NULL REFERENCES prints (id) ON DELETE CASCADE,
+    site_id    BIGINT NOT NULL,
+    role       TEXT NOT NULL,
+    path       TEXT {{bytes}} NOT NULL,
+    key        TEXT NOT NULL,
+    sha256     TEXT NOT NULL,
+    size       BIGINT NOT NULL,
+    media_type TEXT NOT NULL,
+    status     TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    stored_at  BIGINT NOT NULL,
+    UNIQUE (print_id, role),
+    UNIQUE (site_id, path)
+);
+CREATE INDEX print_files_object ON print_files (key) WHERE key <> '';
+
+-- One row a content that is stored: the same 3MF is one object, however often it is printed.
+CREATE TABLE objects (
+    sha256    TEXT PRIMARY KEY,
+    key       TEXT NOT NULL,
+    size      BIGINT NOT NULL,
+    stored_at BIGINT NOT NULL
+);
+
+-- Keys that may hold an object no row refers to. Only these are ever deleted.
+CREATE TABLE object_intents (
+    key    TEXT PRIMARY KEY,
+    due_at BIGINT NOT NULL
+);
+CREATE INDEX object_intents_due ON object_intents (due_at);
+
+-- Files that agents hold and the hub wants.
+CREATE TABLE pulls (
+    id       {{id}},
+    print_id BIGINT NOT NULL,
+    run_id   TEXT NOT NULL,
+    agent_id BIGINT NOT NULL,
+    role     TEXT NOT NULL,
+    sha256   TEXT NOT NULL,
+    size     BIGINT NOT NULL,
+    name     TEXT NOT NULL,
+    tries    BIGINT NOT NULL,
+    next_at  BIGINT NOT NULL,
+    error    TEXT NOT NULL,
+    UNIQUE (run_id, role, sha256)
+);
+CREATE INDEX pulls_next ON pulls (next_at);
+CREATE INDEX pulls_print ON pulls (print_id);
