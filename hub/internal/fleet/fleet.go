@@ -53,6 +53,7 @@ type Fleet struct {
 	printers map[int64]*entry
 	bySerial map[string]*entry
 	agents   map[int64]*presence
+	settled  map[int64]int64 // number up to which an agent's records are applied
 	watchers map[*Watcher]struct{}
 	news     []farm.Event // to be appended by Run, in order
 	models   map[int64]string
@@ -85,7 +86,7 @@ type presence struct {
 func New(o Options) *Fleet {
 	f := &Fleet{
 		store: o.Store, log: o.Log, offlineAfter: o.OfflineAfter, startGrace: o.StartGrace,
-		printers: map[int64]*entry{}, bySerial: map[string]*entry{}, agents: map[int64]*presence{},
+		printers: map[int64]*entry{}, bySerial: map[string]*entry{}, agents: map[int64]*presence{}, settled: map[int64]int64{},
 		watchers: map[*Watcher]struct{}{}, models: map[int64]string{}, wake: make(chan struct{}, 1),
 		unwritten:  trouble{fails: "events not written, will be tried again", works: "events are written again"},
 		unreported: trouble{fails: "models not written, will be tried again", works: "models are written again"},
@@ -197,6 +198,7 @@ func (f *Fleet) Apply(agentID int64, frame wire.StateFrame) {
 	e.fresh = frame.SeenAgoMS >= 0 // else all there is was remembered
 	f.change(e, func(v *View) {
 		v.SeenAddress = frame.SeenAddress
+		v.Outbox = frame.Outbox
 		if frame.Connection != nil {
 			v.Connection = *frame.Connection
 		}
@@ -227,7 +229,7 @@ func (f *Fleet) change(e *entry, set func(*View)) {
 	a := f.agents[v.Printer.AgentID]
 	v.AgentConnected = a != nil && a.up
 	v.Connected = v.AgentConnected && e.fresh && v.Connection.State == wire.Online
-	v.State = stateWord(v.Connected, v.Status.Job.GcodeState)
+	v.State = f.settledWord(e.view.State, v)
 	v.Version++
 	e.view = &v
 	e.dirty = true

@@ -31,6 +31,7 @@ type View struct {
 	SeenAddress    string          // where it was seen while it cannot be reached at its address; "": nowhere else
 	LastSeen       time.Time       // of the printer's last report; zero: never
 	Status         bambu.Status
+	Outbox         int64  // number of the last record its agent had written of it before this state
 	State          string // one of the words above
 }
 
@@ -57,6 +58,4 @@ func stateWord(connected bool, gcodeState string) string {
 }
 
 // InPrint tells whether a print is under way.
-func (v View) InPrint() bool {
-	return v.State == Preparing || v.State == Printing || v.State == Paused
-}
+func (v View) InPrint() bool { return inPrint(v.State) }

@@ -68,8 +68,12 @@ type Options struct {
 	Registry Registry
 	Live     Live
 	Events   Events
+	Prints   Prints // nil: outboxes are not read
 	HubID    string
-	Log      *slog.Logger
+	// Generation is the hub's, raised by every restore from a backup: agents hear no
+	// older one.
+	Generation int64
+	Log        *slog.Logger
 
 	// MinProtocol is the oldest tunnel.Protocol this hub still speaks; 0: any.
 	MinProtocol int
@@ -224,11 +228,16 @@ func (l *Links) Stream(ctx context.Context, agentID int64, need wire.Capability,
 	if err != nil {
 		return nil, fmt.Errorf("make the request for %s: %w", path, err)
 	}
+	return roundTrip(c, req)
+}
+
+// roundTrip sends a request once; an answer that is none of success is an error.
+func roundTrip(c *tunnel.Client, req *http.Request) (*http.Response, error) {
 	resp, err := c.RoundTrip(req)
 	switch {
 	case err != nil:
 		return nil, err
-	case resp.StatusCode == http.StatusOK:
+	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusPartialContent:
 		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }()

@@ -103,6 +103,7 @@ func (s *session) live(ctx context.Context) {
 	pushed := make(chan struct{})
 	s.parts.Go(func() { s.pushConfigs(ctx, pushed) })
 	s.parts.Go(func() { s.readStates(ctx, pushed) })
+	s.parts.Go(func() { s.readOutbox(ctx) })
 	s.note(ctx)
 	for over := false; !over; {
 		select {

@@ -1,0 +1,95 @@
+package prints
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"bambuddy/shared/farm"
+)
+
+// cursor names the follower that ends the prints of removed printers.
+const cursor = "prints"
+
+// retryEvery is how long a follower waits that could not go on.
+const retryEvery = 5 * time.Second
+
+// Run follows what else changes prints until ctx ends: an archive that is changed
+// while it prints is shown as it is now, and the print that was open at a printer
+// that is removed will never be heard of again.
+func (p *Prints) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := p.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		p.log.Warn("changes of prints could not be followed, will be tried again", "err", err)
+		select {
+		case <-time.After(retryEvery):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (p *Prints) follow(ctx context.Context) error {
+	after, err := p.o.Store.Cursor(ctx, cursor)
+	if err != nil {
+		return err
+	}
+	return p.o.Events.Follow(ctx, after, func(e farm.Event) error {
+		switch e.Kind {
+		case farm.EventArchiveUpdated:
+			return p.reload(ctx, e)
+		case farm.EventPrinterRemoved:
+			if err := p.abandon(ctx, e); err != nil {
+				return err
+			}
+			return p.o.Store.SetCursor(ctx, cursor, e.ID)
+		}
+		return nil
+	})
+}
+
+// reload takes over what people, or its file, have told of an open print.
+func (p *Prints) reload(ctx context.Context, e farm.Event) error {
+	one, open := p.Current(e.PrinterID)
+	var data struct {
+		ID        int64 `json:"id"`
+		ArchiveID int64 `json:"archive_id"`
+	}
+	if !open || json.Unmarshal(e.Data, &data) != nil || max(data.ID, data.ArchiveID) != one.ID {
+		return nil
+	}
+	now, err := p.o.Store.Print(ctx, one.ID)
+	if err != nil {
+		return err
+	}
+	p.keep(map[int64]farm.Print{now.ID: now})
+	return nil
+}
+
+// abandon ends the print that was open at a printer that is gone: how it ends,
+// nobody will tell.
+func (p *Prints) abandon(ctx context.Context, e farm.Event) error {
+	var b *batch
+	err := p.o.Store.ApplyPrints(ctx, 0, "", func(tx Tx) error {
+		b = &batch{tx: tx, at: e.At, log: p.log, touched: map[int64]farm.Print{}}
+		open, is, err := tx.Open(e.PrinterID)
+		if err != nil || !is {
+			return err
+		}
+		open.Status, open.TimeEstimated, open.Paused = farm.StatusUnknown, true, false
+		open.Weigh()
+		if err := b.save(open); err != nil {
+			return err
+		}
+		b.tell(farm.EventPrintComplete, e.At, open, nil)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.keep(b.touched)
+	return nil
+}

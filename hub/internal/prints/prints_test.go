@@ -1,0 +1,307 @@
+package prints
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"bambuddy/shared/bambu"
+	"bambuddy/shared/farm"
+	"bambuddy/shared/wire"
+)
+
+func TestAPrintFromStartToEnd(t *testing.T) {
+	r := newRig(t)
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	if p, ok := r.prints.Current(1); !ok || p.Name != "Benchy" || p.Filename != "Benchy.3mf" || p.Status != farm.StatusPrinting {
+		t.Fatalf("under way is %+v, %v", p, ok)
+	}
+	r.now = began.Add(30 * time.Minute)
+	r.says(rec(wire.PrintPaused, "r1", 2, nil))
+	r.says(rec(wire.PrintResumed, "r1", 3, nil))
+	r.says(rec(wire.PrintProgress, "r1", 4, func(p *wire.PrintRecord) { p.Milestone = 50 }))
+	r.now = began.Add(time.Hour)
+	r.says(rec(wire.PrintFinished, "r1", 5, ended(wire.Success)))
+	p := r.only()
+	switch {
+	case p.Status != farm.StatusSuccess, !p.StartedAt.Equal(began), !p.FinishedAt.Equal(r.now), *p.Duration != 3600, p.TimeEstimated:
+		t.Errorf("ended as %+v", p)
+	case p.Dir != "One/2026/03/01/120000-Benchy-1", p.Source != farm.SourceCloud, p.Subtask != "11", p.Milestone != 50:
+		t.Errorf("is told as %+v", p)
+	}
+	want := []string{"print_started", "print_paused", "print_resumed", "print_progress", "print_complete"}
+	if got := r.kinds(); !slices.Equal(got, want) {
+		t.Errorf("events %v, want %v", got, want)
+	}
+	if _, ok := r.prints.Current(1); ok {
+		t.Error("it is still under way")
+	}
+	var data map[string]any
+	if err := json.Unmarshal(r.events[4].Data, &data); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{
+		"printer_id": 1.0, "printer_name": "One", "archive_id": 1.0, "filename": "Benchy.3mf", "duration": 3600.0, "status": "success",
+	} {
+		if data[key] != want {
+			t.Errorf("the event says %s = %v, want %v", key, data[key], want)
+		}
+	}
+}
+
+func TestEndsOfPrints(t *testing.T) {
+	for outcome, want := range map[wire.Outcome]struct {
+		status farm.PrintStatus
+		event  string
+	}{
+		wire.Success: {farm.StatusSuccess, farm.EventPrintComplete}, wire.Failed: {farm.StatusFailed, farm.EventPrintFailed},
+		wire.Aborted: {farm.StatusStopped, farm.EventPrintStopped}, wire.Unknown: {farm.StatusUnknown, farm.EventPrintComplete},
+		"something new": {farm.StatusUnknown, farm.EventPrintComplete},
+	} {
+		r := newRig(t)
+		r.says(rec(wire.PrintStarted, "r1", 1, nil))
+		r.now = r.now.Add(time.Minute)
+		r.says(rec(wire.PrintFinished, "r1", 2, ended(outcome)))
+		p := r.only()
+		if p.Status != want.status || r.events[1].Kind != want.event || (p.Duration == nil) != (want.status == farm.StatusUnknown) {
+			t.Errorf("%s: %s, event %s, duration %v", outcome, p.Status, r.events[1].Kind, p.Duration)
+		}
+	}
+}
+
+// Whatever arrives twice has happened once: in the same epoch by the mark, in
+// another one by what the record says.
+func TestNothingHappensTwice(t *testing.T) {
+	r := newRig(t)
+	story := []wire.OutboxRecord{
+		rec(wire.PrintStarted, "r1", 1, nil), rec(wire.PrintPaused, "r1", 2, nil), rec(wire.PrintResumed, "r1", 3, nil),
+		rec(wire.PrintProgress, "r1", 4, func(p *wire.PrintRecord) { p.Milestone = 25 }), rec(wire.PrintFinished, "r1", 5, ended(wire.Failed)),
+	}
+	for i := range story {
+		story[i].N = int64(i + 1)
+	}
+	r.n = 5
+	if err := r.apply(story[:3]...); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := r.apply(story...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.epoch = "E2"
+	if err := r.apply(story...); err != nil {
+		t.Fatal(err)
+	}
+	r.only()
+	if len(r.events) != 5 {
+		t.Errorf("events %v", r.kinds())
+	}
+}
+
+func TestACommitThatFailsChangesNothing(t *testing.T) {
+	r := newRig(t)
+	r.n = 1
+	one := rec(wire.PrintStarted, "r1", 1, nil)
+	one.N = 1
+	r.table.fail = errors.New("disk full")
+	if err := r.apply(one); err == nil {
+		t.Fatal("no error")
+	}
+	if _, ok := r.prints.Current(1); ok || len(r.table.prints) != 0 {
+		t.Error("something was kept")
+	}
+	if err := r.apply(one); err != nil || len(r.table.prints) != 1 || len(r.events) != 1 {
+		t.Errorf("then %v: %d prints, events %v", err, len(r.table.prints), r.kinds())
+	}
+}
+
+// An agent that lost its journal sees the print that goes on as a new run.
+func TestARunThatIsAPrintAlreadyKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*wire.PrintRecord)
+		prints int
+	}{
+		"the same id":                   {nil, 1},
+		"another id":                    {func(p *wire.PrintRecord) { p.SubtaskID = "12" }, 2},
+		"no id, the same name":          {func(p *wire.PrintRecord) { p.SubtaskID = "" }, 1},
+		"no id, another name":           {func(p *wire.PrintRecord) { p.SubtaskID, p.Name = "", "Vase" }, 2},
+		"no id, nothing that names it":  {func(p *wire.PrintRecord) { p.SubtaskID, p.Name, p.File = "", "", "" }, 1},
+		"the same id under another one": {func(p *wire.PrintRecord) { p.Name = "benchy.gcode.3mf" }, 1},
+	} {
+		r := newRig(t)
+		r.says(rec(wire.PrintStarted, "r1", 1, nil))
+		r.epoch, r.n = "E2", 0
+		r.now = r.now.Add(10 * time.Minute)
+		r.says(rec(wire.PrintObserved, "r2", 1, c.change))
+		r.says(rec(wire.PrintFinished, "r2", 2, ended(wire.Success)))
+		if len(r.table.prints) != c.prints {
+			t.Errorf("%s: %d prints, want %d", name, len(r.table.prints), c.prints)
+		}
+		if first := r.table.prints[1]; c.prints == 2 && first.Status != farm.StatusUnknown || c.prints == 1 && first.Status != farm.StatusSuccess {
+			t.Errorf("%s: the first ended as %s", name, first.Status)
+		}
+	}
+}
+
+// A print given up as unknown whose end is proven later gets its outcome, and no
+// second event of an end.
+func TestAnEndThatIsProvenLater(t *testing.T) {
+	r := newRig(t)
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	r.says(rec(wire.PrintStarted, "r2", 1, func(p *wire.PrintRecord) { p.SubtaskID = "12" })) // which closes the first
+	r.says(rec(wire.PrintFinished, "r1", 2, ended(wire.Success)))
+	if got := r.table.prints[1].Status; got != farm.StatusSuccess {
+		t.Errorf("it is %s", got)
+	}
+	want := []string{"print_started", "print_complete", "print_started", "archive_updated"}
+	if got := r.kinds(); !slices.Equal(got, want) {
+		t.Errorf("events %v, want %v", got, want)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	day := 24 * time.Hour
+	for name, c := range map[string]struct {
+		rec       wire.OutboxRecord
+		at        time.Time // given as an offset of began below
+		estimated bool
+	}{
+		"same process":                           {wire.OutboxRecord{ProcessID: "boot", MonoMS: 600_000}, began.Add(10 * time.Minute), false},
+		"same process, its wall clock is wrong":  {wire.OutboxRecord{ProcessID: "boot", MonoMS: 600_000, WallMS: began.Add(900 * day).UnixMilli()}, began.Add(10 * time.Minute), false},
+		"an earlier process":                     {wire.OutboxRecord{ProcessID: "before", WallMS: began.Add(-time.Hour).UnixMilli()}, began.Add(-time.Hour), true},
+		"an earlier process, in the future":      {wire.OutboxRecord{ProcessID: "before", WallMS: began.Add(9 * day).UnixMilli()}, began.Add(time.Hour), true},
+		"some time before it was written":        {wire.OutboxRecord{ProcessID: "boot", MonoMS: 600_000, AgoMS: 60_000}, began.Add(9 * time.Minute), false},
+		"some time before, and nobody saw that":  {wire.OutboxRecord{ProcessID: "boot", MonoMS: 600_000, AgoMS: 60_000, Estimated: true}, began.Add(9 * time.Minute), true},
+		"a clock that runs ahead of its process": {wire.OutboxRecord{ProcessID: "boot", MonoMS: 99_000_000}, began.Add(time.Hour), false},
+	} {
+		r := newRig(t)
+		r.now = began.Add(time.Hour)
+		r.n = 1
+		one := rec(wire.PrintStarted, "r1", 1, nil)
+		one.N, one.ProcessID, one.MonoMS, one.WallMS, one.AgoMS, one.Estimated = 1, c.rec.ProcessID, c.rec.MonoMS, c.rec.WallMS, c.rec.AgoMS, c.rec.Estimated
+		if err := r.apply(one); err != nil {
+			t.Fatal(err)
+		}
+		if p := r.only(); !p.StartedAt.Equal(c.at) || p.TimeEstimated != c.estimated {
+			t.Errorf("%s: %v, estimated %v; want %v, %v", name, p.StartedAt, p.TimeEstimated, c.at, c.estimated)
+		}
+	}
+}
+
+func TestWhoseRecordsCount(t *testing.T) {
+	for name, c := range map[string]struct {
+		printer farm.Printer
+		fence   int64
+		prints  int
+	}{
+		"its own":                       {farm.Printer{ID: 1, Serial: "P1", AgentID: 7, Fence: 2}, 2, 1},
+		"under an assignment of before": {farm.Printer{ID: 1, Serial: "P1", AgentID: 8, Fence: 3}, 2, 1},
+		"of another agent":              {farm.Printer{ID: 1, Serial: "P1", AgentID: 8, Fence: 2}, 2, 0},
+		"of nobody":                     {farm.Printer{ID: 1, Serial: "P1", Fence: 2}, 2, 1},
+	} {
+		r := newRig(t)
+		r.printers["P1"] = c.printer
+		r.says(rec(wire.PrintStarted, "r1", 1, nil))
+		if len(r.table.prints) != c.prints || r.mark["E1"] != 1 {
+			t.Errorf("%s: %d prints, mark %d", name, len(r.table.prints), r.mark["E1"])
+		}
+	}
+	r := newRig(t)
+	delete(r.printers, "P1") // removed: what was printed is kept all the same
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	if p := r.only(); p.PrinterID != 0 || p.Serial != "P1" || p.SiteID != 3 {
+		t.Errorf("of a removed printer: %+v", p)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	const sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	r := newRig(t)
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	file := func(kind wire.RecordKind, f wire.FileRecord) wire.OutboxRecord {
+		return wire.OutboxRecord{Kind: kind, File: &f}
+	}
+	r.says(file(wire.FileReady, wire.FileRecord{RunID: "r1", Role: wire.RoleModel, SHA256: sha, Size: 9, Name: "a.3mf"}))
+	r.says(file(wire.FileUnavailable, wire.FileRecord{RunID: "r1", Role: wire.RoleTimelapse, Reason: "no video"}))
+	r.says(file(wire.FileReady, wire.FileRecord{RunID: "r1", Role: "../x", SHA256: sha}))
+	r.says(file(wire.FileReady, wire.FileRecord{RunID: "r1", Role: wire.RoleModel, SHA256: "../../etc/passwd"}))
+	r.says(file(wire.FileReady, wire.FileRecord{RunID: "nobody", Role: wire.RoleModel, SHA256: sha}))
+	if len(r.pulls) != 2 || r.pulls[1].PrintID != 0 || r.pulls[0].SHA256 != sha || r.pulls[0].PrintID != 1 || r.pulls[0].AgentID != 7 || r.pulls[0].RunID != "r1" {
+		t.Errorf("pulls %+v", r.pulls)
+	}
+	if len(r.files) != 1 || r.files[0].Role != farm.RoleTimelapse || r.files[0].Status != farm.FileMissing || r.files[0].Reason != "no video" {
+		t.Errorf("files %+v", r.files)
+	}
+	r.says(file(wire.FileUnavailable, wire.FileRecord{RunID: "r1", Role: wire.RoleModel, Reason: "not on the card"}))
+	if p := r.only(); p.FileStatus != farm.FileMissing || p.FileError != "not on the card" {
+		t.Errorf("the print says %s, %q", p.FileStatus, p.FileError)
+	}
+}
+
+func TestGapsAndWhatNobodyUnderstands(t *testing.T) {
+	r := newRig(t)
+	r.n = 10
+	gap := wire.OutboxRecord{N: 3, Kind: wire.GapKind, Gap: &wire.GapRecord{From: 1, To: 2, Reason: "damaged"}}
+	odd := wire.OutboxRecord{N: 6, Kind: "dance"}
+	empty := wire.OutboxRecord{N: 7, Kind: wire.PrintStarted}
+	last := rec(wire.PrintStarted, "r1", 1, nil)
+	last.N = 8
+	if err := r.apply(gap, odd, empty, last); err != nil {
+		t.Fatal(err)
+	}
+	r.only()
+	want := []string{"agent_gap", "agent_gap", "print_started"} // 1 and 2, as the agent tells itself; 4 and 5, of which it says nothing
+	if got := r.kinds(); !slices.Equal(got, want) || r.mark["E1"] != 8 {
+		t.Errorf("events %v, mark %d", got, r.mark["E1"])
+	}
+}
+
+func TestWhatIsUsed(t *testing.T) {
+	grams := 40.0
+	for name, c := range map[string]struct {
+		status farm.PrintStatus
+		layer  int
+		want   float64
+		known  bool
+	}{
+		"success":         {farm.StatusSuccess, 100, 40, true},
+		"half the layers": {farm.StatusFailed, 50, 20, true},
+		"stopped":         {farm.StatusStopped, 25, 10, true},
+		"unknown":         {farm.StatusUnknown, 50, 0, false},
+		"under way":       {farm.StatusPrinting, 50, 0, false},
+	} {
+		p := farm.Print{Status: c.status, Layer: c.layer, TotalLayers: 100, EstimateGrams: &grams}
+		p.Weigh()
+		if (p.FilamentUsed != nil) != c.known || c.known && *p.FilamentUsed != c.want {
+			t.Errorf("%s: %v", name, p.FilamentUsed)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, c := range []struct{ title, file, name, filename string }{
+		{"Clamshell Parts Box", "/data/Metadata/plate_1.gcode", "Clamshell Parts Box", "Clamshell Parts Box.3mf"},
+		{"36mm", "36mm.gcode.3mf", "36mm", "36mm.gcode.3mf"},
+		{"Würfel.3mf", "Würfel.3mf", "Würfel", "Würfel.3mf"},
+		{"0", "running_test.3mf", "running_test", "running_test.3mf"},
+		{"", "/sdcard/model/a b.gcode", "a b", "a b.gcode"},
+		{"", "", "unnamed", "unnamed.3mf"},
+		{"../../x", "", "../../x", "x.3mf"},
+	} {
+		name, filename := names(&wire.PrintRecord{Name: c.title, File: c.file})
+		if name != c.name || filename != c.filename {
+			t.Errorf("%q, %q: %q, %q", c.title, c.file, name, filename)
+		}
+	}
+}
+
+func TestProgressKeepsItsBest(t *testing.T) {
+	p := farm.Print{Progress: 60, Layer: 30}
+	fill(&p, &wire.PrintRecord{Progress: bambu.Some(0), Layer: bambu.Some(0)})
+	if p.Progress != 60 || p.Layer != 30 {
+		t.Errorf("%+v", p)
+	}
+}
