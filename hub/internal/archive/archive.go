@@ -1,0 +1,175 @@
+// Package archive is the files and pictures of prints: it fetches what agents have
+// captured, takes uploads, keeps each content once, reads what the slicer says of
+// it, gives files out again, exports the list, and forgets what retention says. It
+// never moves a print from state to state, that is package prints.
+//
+// An object is written under an intent that was committed before, and counts only
+// when a row refers to it; so nothing that a row needs is ever deleted, and nothing
+// that no row needs stays for ever. See DESIGN's "objects are deleted by intent".
+package archive
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"bambuddy/hub/internal/blob"
+	"bambuddy/shared/farm"
+)
+
+// Store is what the archive needs of the database.
+type Store interface {
+	Site(ctx context.Context, id int64) (farm.Site, error)
+	Print(ctx context.Context, id int64) (farm.Print, error)
+	PrintFiles(ctx context.Context, printID int64) ([]farm.PrintFile, error)
+	EachPrint(ctx context.Context, q farm.PrintQuery, fn func(farm.Print) error) error
+	AddFile(ctx context.Context, p *farm.Print) error
+	DeletePrint(ctx context.Context, id int64, purge bool) error
+
+	// Object finds the object that holds a content; NOT_FOUND without.
+	Object(ctx context.Context, sha256 string) (key string, size int64, err error)
+	// StoreFile notes that a file of a print is stored, with what it tells of the print.
+	StoreFile(ctx context.Context, f farm.StoredFile) error
+
+	DuePulls(ctx context.Context, now time.Time, limit int) ([]farm.Pull, error)
+	NextPull(ctx context.Context) (time.Time, error)
+	PullFailed(ctx context.Context, id int64, next time.Time, reason string) error
+	PullGone(ctx context.Context, id int64, reason string) error
+	PullDone(ctx context.Context, id int64) error
+
+	Intend(ctx context.Context, key string, due time.Time) error
+	DueIntents(ctx context.Context, now time.Time, limit int) ([]string, error)
+	ClaimIntent(ctx context.Context, key string, now time.Time) (bool, error)
+
+	Cursor(ctx context.Context, name string) (int64, error)
+	SetCursor(ctx context.Context, name string, id int64) error
+
+	ExpiredPrints(ctx context.Context, before time.Time, limit int) ([]farm.Print, error)
+	StoredBytes(ctx context.Context) (int64, error)
+	OldestWithFiles(ctx context.Context, limit int) ([]farm.Print, error)
+}
+
+// Events is the news of the event table.
+type Events interface {
+	Follow(ctx context.Context, after int64, fn func(farm.Event) error) error
+}
+
+// Agents is the way to the files that agents have captured.
+type Agents interface {
+	// File asks for a file from an offset on; the caller drains or closes the body.
+	File(ctx context.Context, agentID int64, sha256 string, offset int64) (*http.Response, error)
+	Release(ctx context.Context, agentID int64, sha256, ref string) error
+}
+
+// Retention is how long archives are kept; zero keeps them. Favourites and prints
+// under way are always kept.
+type Retention struct {
+	Age   time.Duration // of the print
+	Bytes int64         // of all objects together
+}
+
+// Options are the parts and settings of an Archive.
+type Options struct {
+	Store     Store
+	Objects   blob.Store
+	Events    Events
+	Agents    Agents
+	Dir       string // staging: files on their way into the object store
+	Retention Retention
+	MaxUpload int64 // bytes; 0: 1 GiB
+	Log       *slog.Logger
+}
+
+// Archive keeps the files of prints. Make it with New and let Run live once; all
+// methods may be called concurrently.
+type Archive struct {
+	o    Options
+	log  *slog.Logger
+	wake chan struct{}
+	keys keyLocks
+
+	onWay onWay
+}
+
+// New makes an Archive and its staging folder.
+func New(o Options) (*Archive, error) {
+	if o.MaxUpload <= 0 {
+		o.MaxUpload = 1 << 30
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the staging folder: %w", err)
+	}
+	return &Archive{o: o, log: o.Log, wake: make(chan struct{}, 1), keys: keyLocks{held: map[string]*keyLock{}}, onWay: onWay{open: map[onWayKey]Transfer{}, watchers: map[*Watcher]struct{}{}}}, nil
+}
+
+// Run fetches, sweeps and forgets until ctx ends.
+func (a *Archive) Run(ctx context.Context) error {
+	a.clearStaging()
+	var parts sync.WaitGroup
+	parts.Go(func() { a.pullLoop(ctx) })
+	parts.Go(func() { a.sweepLoop(ctx) })
+	parts.Go(func() { a.recordLoop(ctx) })
+	parts.Wait()
+	return nil
+}
+
+// Wake tells that there may be something to fetch.
+func (a *Archive) Wake() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Check tells whether the object store works.
+func (a *Archive) Check(ctx context.Context) error { return a.o.Objects.Check(ctx) }
+
+// clearStaging removes uploads that a process before this one did not finish. Parts
+// of pulls stay: they are gone on with.
+func (a *Archive) clearStaging() {
+	left, err := filepath.Glob(filepath.Join(a.o.Dir, "upload-*"))
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		if err := os.Remove(path); err != nil {
+			a.log.Warn("a leftover of an upload stays", "err", err)
+		}
+	}
+}
+
+// keyLocks makes those wait for each other who write and delete one object.
+type keyLocks struct {
+	mu   sync.Mutex
+	held map[string]*keyLock
+}
+
+type keyLock struct {
+	sync.Mutex
+	users int
+}
+
+func (k *keyLocks) lock(key string) (unlock func()) {
+	k.mu.Lock()
+	l := k.held[key]
+	if l == nil {
+		l = &keyLock{}
+		k.held[key] = l
+	}
+	l.users++
+	k.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(k.held, key)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package archive
+
+import (
+	"context"
+	"time"
+
+	"bambuddy/shared/farm"
+)
+
+const (
+	sweepEvery = time.Minute
+	sweepBatch = 200
+)
+
+// sweepLoop deletes objects that no row needs, and archives that retention says have
+// been kept long enough.
+func (a *Archive) sweepLoop(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	said := ""
+	for {
+		text := ""
+		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+			text = err.Error()
+		}
+		if text != "" && text != said {
+			a.log.Error("objects that nobody needs were not deleted, will be tried again", "err", text)
+		}
+		said = text
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Archive) sweep(ctx context.Context) error {
+	if err := a.expire(ctx); err != nil {
+		return err
+	}
+	for {
+		keys, err := a.o.Store.DueIntents(ctx, time.Now(), sweepBatch)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			if err := a.sweepKey(ctx, key); err != nil {
+				return err
+			}
+		}
+		if len(keys) < sweepBatch {
+			return nil
+		}
+	}
+}
+
+// sweepKey deletes one object, unless a row has come to need it. Nobody writes it
+// meanwhile: they wait for the same lock.
+func (a *Archive) sweepKey(ctx context.Context, key string) error {
+	unlock := a.keys.lock(key)
+	defer unlock()
+	mine, err := a.o.Store.ClaimIntent(ctx, key, time.Now())
+	if err != nil || !mine {
+		return err
+	}
+	if err := a.o.Objects.Delete(ctx, key); err != nil {
+		// The intent is gone with the claim: without another one the object would stay for ever.
+		if again := a.o.Store.Intend(ctx, key, time.Now().Add(sweepEvery)); again != nil {
+			a.log.Error("an object stays though nobody needs it", "key", key, "err", again)
+		}
+		return err
+	}
+	return nil
+}
+
+// expire hides the archives that are too old, and the oldest while there are too many
+// bytes. Statistics keep counting them.
+func (a *Archive) expire(ctx context.Context) error {
+	if age := a.o.Retention.Age; age > 0 {
+		old, err := a.o.Store.ExpiredPrints(ctx, time.Now().Add(-age), sweepBatch)
+		if err != nil {
+			return err
+		}
+		for _, p := range old {
+			if err := a.forget(ctx, p, "older than the retention"); err != nil {
+				return err
+			}
+		}
+	}
+	limit := a.o.Retention.Bytes
+	if limit <= 0 {
+		return nil
+	}
+	bytes, err := a.o.Store.StoredBytes(ctx)
+	if err != nil || bytes <= limit {
+		return err
+	}
+	oldest, err := a.o.Store.OldestWithFiles(ctx, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, p := range oldest {
+		if err := a.forget(ctx, p, "more bytes than the retention"); err != nil {
+			return err
+		}
+		if bytes, err = a.o.Store.StoredBytes(ctx); err != nil || bytes <= limit {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Archive) forget(ctx context.Context, p farm.Print, why string) error {
+	err := a.o.Store.DeletePrint(ctx, p.ID, false)
+	if farm.Is(err, farm.NotFound) || farm.Is(err, farm.Conflict) {
+		return nil // somebody was faster, or needs it
+	}
+	if err == nil {
+		a.log.Info("archive deleted", "archive", p.ID, "name", p.Name, "why", why)
+	}
+	return err
+}
