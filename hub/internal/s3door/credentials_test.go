@@ -1,0 +1,131 @@
+package s3door
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bambuddy/hub/internal/secrets"
+	"bambuddy/hub/internal/store"
+	"bambuddy/shared/farm"
+)
+
+// keysOf is credentials over a real store and real seals.
+func keysOf(t *testing.T) (*Credentials, *store.DB) {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := store.Open(context.Background(), store.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	box, err := secrets.Open(t.Context(), secrets.Options{Dir: dir, Canary: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewCredentials(db, box, slog.New(slog.DiscardHandler)), db
+}
+
+func TestACredentialOpensTheDoorUntilItIsRevoked(t *testing.T) {
+	keys, db := keysOf(t)
+	ctx := t.Context()
+	site, err := db.CreateSite(ctx, "Attic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, secret, err := keys.Create(ctx, " rclone ", []int64{site.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[A-Z0-9]{20}$`).MatchString(c.AccessKey) || len(secret.Reveal()) != 40 || c.Name != "rclone" {
+		t.Errorf("%+v and a secret of %d characters", c, len(secret.Reveal()))
+	}
+	_, sealed, err := db.S3Credential(ctx, c.AccessKey)
+	if err != nil || strings.Contains(string(sealed), secret.Reveal()) || len(sealed) < 40 {
+		t.Errorf("kept as %q: %v", sealed, err)
+	}
+	r := newRig(t, func(o *Options) { o.Index, o.Keys = sitesOf{newMemory(), db}, keys })
+	if w := r.do(signed(request(http.MethodGet, "/"), c.AccessKey, secret)); w.Code != 200 || !strings.Contains(w.Body.String(), "<Name>attic</Name>") ||
+		strings.Count(w.Body.String(), "<Bucket>") != 1 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	all, err := keys.List(ctx)
+	if err != nil || len(all) != 1 || all[0].LastUsedAt.IsZero() || all[0].Sites[0] != site.ID {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := keys.Revoke(ctx, c.ID); err != nil {
+		t.Error(err)
+	}
+	r.wantFault(r.do(signed(request(http.MethodGet, "/"), c.AccessKey, secret)), http.StatusForbidden, "SignatureDoesNotMatch")
+	if err := keys.Revoke(ctx, c.ID); !farm.Is(err, farm.NotFound) {
+		t.Errorf("revoked twice: %v", err)
+	}
+	for _, name := range []string{"", " ", strings.Repeat("x", 101)} {
+		if _, _, err := keys.Create(ctx, name, nil); !farm.Is(err, farm.Invalid) {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}
+
+// sitesOf are the sites of a database, with files in memory.
+type sitesOf struct {
+	*memory
+	db *store.DB
+}
+
+func (s sitesOf) Sites(ctx context.Context) ([]farm.Site, error) { return s.db.Sites(ctx) }
+
+// A row that was copied to another access key does not open there.
+func TestASealedSecretIsBoundToItsAccessKey(t *testing.T) {
+	keys, db := keysOf(t)
+	ctx := t.Context()
+	c, _, err := keys.Create(ctx, "one", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sealed, err := db.S3Credential(ctx, c.AccessKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.CreateS3Credential(ctx, farm.S3Credential{AccessKey: "OTHER", Name: "x", CreatedAt: time.Now()}, sealed); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := keys.Find(ctx, "OTHER"); err == nil {
+		t.Error("it opened")
+	}
+}
+
+// touches counts how often the store is written to.
+type touches struct {
+	Store
+	n int
+}
+
+func (s *touches) TouchS3Credential(context.Context, int64, time.Time) error { s.n++; return nil }
+
+func TestUseIsNotedNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &touches{}
+		keys := NewCredentials(s, nil, slog.New(slog.DiscardHandler))
+		c := farm.S3Credential{ID: 1}
+		for range 600 {
+			was := s.n
+			if keys.Used(t.Context(), c); s.n > was {
+				c.LastUsedAt = time.Now()
+			}
+			time.Sleep(time.Second)
+		}
+		if s.n != 2 {
+			t.Errorf("written %d times in ten minutes", s.n)
+		}
+	})
+}
