@@ -45,6 +45,8 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the hub."`
 	Apikey      apikeyCommand      `cmd:"" help:"API keys."`
 	Enrolment   enrolmentCommand   `cmd:"" help:"Enrolment tokens for agents."`
+	Rebuild     rebuildCommand     `cmd:"" help:"Restore the archives of the database from the object store alone."`
+	S3          s3Command          `cmd:"" name:"s3" help:"The archive for S3 tools."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running hub whether it is well; exit code 0 if so."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bambuddy/hub/app"
+	"bambuddy/hub/internal/archive"
 	"bambuddy/shared/dirlock"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/logging"
@@ -20,6 +21,8 @@ import (
 
 type serveCommand struct {
 	database
+	objects
+	s3Flags
 	Listen        string         `default:"127.0.0.1:8000" help:"Address to serve at." env:"BAMBUDDY_LISTEN"`
 	PublicURL     string         `name:"public-url" placeholder:"URL" help:"Where agents reach this hub; without it, the address it serves at." env:"BAMBUDDY_PUBLIC_URL"`
 	TLSCert       string         `name:"tls-cert" placeholder:"FILE" help:"Certificate (PEM), to serve HTTPS by itself." env:"BAMBUDDY_TLS_CERT"`
@@ -29,6 +32,9 @@ type serveCommand struct {
 	LimitRead     int            `default:"100" help:"Reads a minute of a key." env:"BAMBUDDY_LIMIT_READ"`
 	LimitWrite    int            `default:"30" help:"Writes a minute of a key." env:"BAMBUDDY_LIMIT_WRITE"`
 	LimitControl  int            `default:"10" help:"Commands a minute of a key." env:"BAMBUDDY_LIMIT_CONTROL"`
+	KeepFor       time.Duration  `name:"keep-archives-for" placeholder:"DURATION" help:"Delete archives that are older, as 8760h; favourites stay. Without it they are kept." env:"BAMBUDDY_KEEP_ARCHIVES_FOR"`
+	KeepBytes     int64          `name:"keep-archives-bytes" placeholder:"BYTES" help:"Delete the oldest archives while all objects together take more; favourites stay." env:"BAMBUDDY_KEEP_ARCHIVES_BYTES"`
+	MaxUpload     int64          `default:"1073741824" placeholder:"BYTES" help:"Largest 3MF that is taken." env:"BAMBUDDY_MAX_UPLOAD"`
 	OfflineAfter  time.Duration  `default:"60s" help:"How long a printer must be away before that is an event." env:"BAMBUDDY_OFFLINE_AFTER"`
 	LogLevel      slog.Level     `default:"info" help:"debug, info, warn or error." env:"BAMBUDDY_LOG_LEVEL"`
 	LogFormat     logging.Format `default:"auto" enum:"auto,text,json" help:"How log lines are written." env:"BAMBUDDY_LOG_FORMAT"`
@@ -44,13 +50,22 @@ func (c serveCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
+	store, err := c.store()
+	if err != nil {
+		return usageError{err}
+	}
 	listener, fingerprint, err := c.listen(e.ctx)
 	if err != nil {
 		return err
 	}
+	s3, err := c.open(e.ctx, c.TLSCert, c.TLSKey)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	err = app.Run(e.ctx, app.Options{
 		DataDir: c.Data, DatabaseURL: url, SecretKeys: keys, Listener: listener, PublicURL: c.PublicURL, Fingerprint: fingerprint,
-		Limits:       farm.Limits{Read: c.LimitRead, Write: c.LimitWrite, Control: c.LimitControl},
+		Limits:  farm.Limits{Read: c.LimitRead, Write: c.LimitWrite, Control: c.LimitControl},
+		Objects: store, Retention: archive.Retention{Age: c.KeepFor, Bytes: c.KeepBytes}, MaxUpload: c.MaxUpload, S3: s3,
 		OfflineAfter: c.OfflineAfter, Log: logging.New(e.stderr, c.LogLevel, c.LogFormat),
 	})
 	switch {

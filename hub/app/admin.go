@@ -53,7 +53,10 @@ func (o Options) publicURL() string {
 
 // Admin is the hub's database for a short command beside a running hub, or
 // without one. Close it.
-type Admin struct{ db *store.DB }
+type Admin struct {
+	db     *store.DB
+	keyDir string // of the key file; "": PostgreSQL, there is none
+}
 
 // OpenAdmin opens it. A running hub finds out about changes by itself.
 func OpenAdmin(ctx context.Context, dir string, databaseURL farm.Secret) (*Admin, error) {
@@ -66,7 +69,10 @@ func OpenAdmin(ctx context.Context, dir string, databaseURL farm.Secret) (*Admin
 	if err != nil {
 		return nil, err
 	}
-	return &Admin{db}, nil
+	if databaseURL != "" {
+		dir = ""
+	}
+	return &Admin{db, dir}, nil
 }
 
 // Close closes the database.

@@ -9,17 +9,22 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"bambuddy/hub/internal/api"
+	"bambuddy/hub/internal/archive"
 	"bambuddy/hub/internal/auth"
+	"bambuddy/hub/internal/blob"
 	"bambuddy/hub/internal/camera"
 	"bambuddy/hub/internal/events"
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
+	"bambuddy/hub/internal/prints"
 	"bambuddy/hub/internal/registry"
 	"bambuddy/hub/internal/secrets"
 	"bambuddy/hub/internal/store"
@@ -54,7 +59,13 @@ type Options struct {
 	Fingerprint  string
 	Limits       farm.Limits   // requests a minute; 0 means the contract's
 	OfflineAfter time.Duration // 0: 60 s
-	Log          *slog.Logger
+
+	Objects   blob.Store        // where archives keep their files; nil: the folder objects in DataDir
+	Retention archive.Retention // how long archives are kept; zero: for ever
+	MaxUpload int64             // bytes of an uploaded 3MF; 0: 1 GiB
+	S3        S3                // the door for S3 tools
+
+	Log *slog.Logger
 }
 
 // Run runs one hub until ctx ends; it is gone within 10 s then. It fails at once
@@ -62,6 +73,11 @@ type Options struct {
 // key is not the right one (secrets.ErrKey), or the database cannot be used.
 func Run(ctx context.Context, o Options) (err error) {
 	defer func() { _ = o.Listener.Close() }() // the server closes it too; not when it never ran
+	defer func() {
+		if o.S3.Listener != nil {
+			_ = o.S3.Listener.Close()
+		}
+	}()
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
@@ -77,6 +93,17 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }() // last: every part writes into it
 	news.Read(db)
+	if o.Objects == nil {
+		files, err := blob.NewFiles(filepath.Join(o.DataDir, "objects"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = files.Close() }()
+		if err := files.Clear(); err != nil {
+			return err
+		}
+		o.Objects = files
+	}
 	h, err := build(ctx, o, db, news)
 	if err != nil {
 		return err
@@ -89,6 +116,9 @@ func Run(ctx context.Context, o Options) (err error) {
 type hub struct {
 	fleet  *fleet.Fleet
 	links  *links.Links
+	prints *prints.Prints
+	files  *archive.Archive
+	door   *door
 	camera *camera.Relay
 	auth   *auth.Auth
 	db     *store.DB
@@ -118,10 +148,24 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 			return h.links.WhoHasSeen(ctx, serial, address)
 		},
 	})
-	hubID, _ := db.Hub()
-	h.links = links.New(links.Options{
-		Store: db, Registry: reg, Live: h.fleet, Events: news, HubID: hubID, Log: o.Log.With("part", "links"),
+	hubID, generation := db.Hub()
+	h.prints = prints.New(prints.Options{
+		Store: printStore{db}, Events: news, Settled: h.fleet.Settle, Wanted: func() { h.files.Wake() }, Log: o.Log.With("part", "prints"), // not before Run
 	})
+	if err := h.prints.Load(ctx); err != nil {
+		return nil, err
+	}
+	h.links = links.New(links.Options{
+		Store: db, Registry: reg, Live: h.fleet, Events: news, Prints: h.prints, HubID: hubID, Generation: generation, Log: o.Log.With("part", "links"),
+	})
+	h.files, err = archive.New(archive.Options{
+		Store: db, Objects: o.Objects, Events: news, Agents: h.links, Dir: filepath.Join(o.DataDir, "staging"),
+		Retention: o.Retention, MaxUpload: o.MaxUpload, Log: o.Log.With("part", "archive"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.door = newDoor(o.S3, db, h.files, box, o.Log.With("part", "s3"))
 	h.camera = camera.New(h.links, o.Log.With("part", "camera"))
 	h.auth = auth.New(auth.Options{Store: db, Limits: o.Limits, Log: o.Log.With("part", "auth")})
 	page, err := web.New()
@@ -130,7 +174,8 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	}
 	public, err := api.New(api.Deps{
 		Registry: reg, Fleet: h.fleet, Links: h.links, Cameras: h.camera, Events: news, Audit: db, Auth: h.auth,
-		Health: api.Health{Database: db.Ping}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
+		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials,
+		Health: api.Health{Database: db.Ping, Storage: h.files.Check}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
 		Version: buildinfo.Version(), Web: page, Log: o.Log.With("part", "api"),
 	})
 	if err != nil {
@@ -164,7 +209,7 @@ func (h *hub) run(ctx context.Context) error {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, failed := errgroup.WithContext(parts)
-	for _, run := range []func(context.Context) error{h.fleet.Run, h.links.Run, h.camera.Run, h.auth.Run, h.prune} {
+	for _, run := range []func(context.Context) error{h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.prune} {
 		group.Go(func() error { return run(failed) })
 	}
 	group.Go(func() error {
@@ -193,6 +238,13 @@ func (h *hub) drain(ctx context.Context) {
 	h.links.Drain(drain)
 	shutdown, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
+	var door sync.WaitGroup
+	door.Go(func() {
+		if err := h.door.drain(shutdown); err != nil {
+			h.log.Warn("some S3 requests were cut off", "err", err)
+		}
+	})
+	defer door.Wait()
 	if err := h.server.Shutdown(shutdown); err != nil {
 		h.log.Warn("some requests were cut off", "err", err)
 		_ = h.server.Close()
@@ -216,4 +268,12 @@ func (h *hub) prune(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// printStore is the database as prints want it.
+type printStore struct{ *store.DB }
+
+// ApplyPrints is prints.Store's.
+func (s printStore) ApplyPrints(ctx context.Context, agentID int64, epoch string, fn func(prints.Tx) error) error {
+	return s.DB.ApplyPrints(ctx, agentID, epoch, func(t *store.PrintTx) error { return fn(t) })
 }

@@ -98,6 +98,11 @@ type Deps struct {
 	Cameras  Cameras
 	Events   Events
 	Audit    Audit
+	Prints   Prints
+	Archive  ArchiveStore
+	Projects Projects
+	Current  CurrentPrints
+	S3       S3Credentials
 	Auth     *auth.Auth
 	Health   Health
 	// Ending is closed when the hub begins to stop: it ends the event streams,
@@ -120,6 +125,11 @@ type server struct {
 	cameras     Cameras
 	events      Events
 	audit       Audit
+	prints      Prints
+	archive     ArchiveStore
+	projects    Projects
+	current     CurrentPrints
+	s3          S3Credentials
 	auth        *auth.Auth
 	ending      <-chan struct{}
 	publicURL   string
@@ -148,6 +158,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
+		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
 		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
@@ -173,6 +184,9 @@ func (s *server) routes() {
 	s.cameraRoutes()
 	s.fileRoutes()
 	s.probeRoutes()
+	s.archiveRoutes()
+	s.projectRoutes()
+	s.s3CredentialRoutes(s.s3)
 	s.siteRoutes()
 	s.agentRoutes()
 	s.enrolmentRoutes()

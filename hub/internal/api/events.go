@@ -45,6 +45,16 @@ type StateFrame struct {
 	Removed   bool           `json:"removed,omitempty" doc:"The printer is gone, or no longer within the key's scope."`
 }
 
+// TransferFrame tells how a file gets on that is on its way from an agent.
+type TransferFrame struct {
+	ArchiveID int64   `json:"archive_id"`
+	Role      string  `json:"role" enum:"model,thumbnail,finish,timelapse"`
+	Bytes     int64   `json:"bytes" doc:"That have come."`
+	Size      int64   `json:"size" doc:"Bytes in all."`
+	Done      bool    `json:"done" doc:"It is stored."`
+	Error     *string `json:"error" doc:"Why it stands still; it will be tried again."`
+}
+
 // Reset says that the stream could not be resumed without a gap.
 type Reset struct {
 	Detail      string `json:"detail"`
@@ -56,6 +66,7 @@ const eventsAbout = `A stream of Server-Sent Events. Use one connection for ever
 1. ` + "`snapshot`" + `: all printers the key may see, with their status, and the agents.
 2. Table events, each with an ` + "`id`" + `: what happened, under its own name (` + "`printer_online`, `agent_offline`, …" + `). With ` + "`Last-Event-ID`" + ` they begin after that one, so that none is missed over a reconnect. An id that is older than what is kept gives ` + "`reset`" + ` first: read again what you keep.
 3. ` + "`state`" + ` frames, without an id: the keys of a printer's status that changed, as they change. A reader that is too slow gets the newest state and not every step to it; one that does not read at all is disconnected.
+4. ` + "`transfer`" + ` frames, without an id: how a file of an archive gets on that is on its way from an agent, once a second.
 
 A comment every 15 seconds shows that the connection lives. The stream ends when the key is revoked, expires or changes.`
 
@@ -86,6 +97,7 @@ func (s *server) eventResponses() map[string]*huma.Response {
 			Items: &huma.Schema{OneOf: []*huma.Schema{
 				message("snapshot", "First on every connection.", reflect.TypeFor[Snapshot](), false),
 				message("state", "A printer's status changed.", reflect.TypeFor[StateFrame](), false),
+				message("transfer", "A file of an archive is on its way.", reflect.TypeFor[TransferFrame](), false),
 				message("reset", "Events are missing before what follows.", reflect.TypeFor[Reset](), false),
 				message("table event", "Something happened.", reflect.TypeFor[Event](), true),
 			}},

@@ -104,7 +104,7 @@ func TestRouterAndDocumentAgree(t *testing.T) {
 func TestEveryOperationIsWellDocumented(t *testing.T) {
 	r := newRig(t)
 	doc := readSpec(t, r)
-	snake := regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
+	snake := regexp.MustCompile(`^[a-z]+(_[a-z0-9]+)+$`)
 	var tags []string
 	for _, tag := range doc.Tags {
 		tags = append(tags, tag.Name)

@@ -46,6 +46,12 @@ type CurrentPrint struct {
 	Filename      *string `json:"filename" doc:"Base name of the 3MF; null while the printer does not say." example:"benchy.3mf"`
 	Progress      *int    `json:"progress" doc:"Percent." example:"45"`
 	RemainingTime *int    `json:"remaining_time" doc:"Seconds." example:"3600"`
+	ArchiveID     *int64  `json:"archive_id" doc:"The archive of this print."`
+}
+
+// CurrentPrints tells which print is under way at a printer.
+type CurrentPrints interface {
+	Current(printerID int64) (farm.Print, bool)
 }
 
 // Warning is something that does not fit together.
@@ -126,7 +132,7 @@ func (s *server) listPrinters(ctx context.Context, in *listPrintersInput) (*list
 	wanted := paged(views, in.Page)
 	out := &listing[Printer]{Total: wanted.Total, Body: make([]Printer, len(wanted.Body))}
 	for i, v := range wanted.Body {
-		out.Body[i] = printerOf(v)
+		out.Body[i] = s.printerOf(v)
 	}
 	return out, nil
 }
@@ -136,7 +142,7 @@ func (s *server) getPrinter(ctx context.Context, in *ByID) (*body[Printer], erro
 	if err != nil {
 		return nil, err
 	}
-	return &body[Printer]{printerOf(v)}, nil
+	return &body[Printer]{s.printerOf(v)}, nil
 }
 
 func (s *server) addPrinter(ctx context.Context, in *struct{ Body NewPrinter }) (*body[Printer], error) {
@@ -161,7 +167,7 @@ func (s *server) addPrinter(ctx context.Context, in *struct{ Body NewPrinter }) 
 	if err != nil {
 		return nil, err
 	}
-	return &body[Printer]{printerOf(s.viewOf(p))}, nil
+	return &body[Printer]{s.printerOf(s.viewOf(p))}, nil
 }
 
 type updatePrinterInput struct {
@@ -193,7 +199,7 @@ func (s *server) updatePrinter(ctx context.Context, in *updatePrinterInput) (*bo
 	if was := v.Printer; p.Fence != was.Fence || p.SiteID != was.SiteID || p.AgentID != was.AgentID || p.Address != was.Address || p.CameraPort != was.CameraPort {
 		s.cameras.Stop(p.ID) // who looked may no longer see it, and the picture may be of another machine
 	}
-	return &body[Printer]{printerOf(s.viewOf(p))}, nil
+	return &body[Printer]{s.printerOf(s.viewOf(p))}, nil
 }
 
 type deletePrinterInput struct {
@@ -248,12 +254,12 @@ func (s *server) seesTarget(ctx context.Context, siteID, agentID *int64) error {
 	return err
 }
 
-func printerOf(v fleet.View) Printer {
+func (s *server) printerOf(v fleet.View) Printer {
 	p := v.Printer
 	m := modelOf(v)
 	return Printer{
 		ID: p.ID, Name: p.Name, IPAddress: p.Address, SerialNumber: p.Serial,
-		Model: orNull(m.name), ModelCode: orNull(m.code), Status: v.State, CurrentPrint: currentPrint(v),
+		Model: orNull(m.name), ModelCode: orNull(m.code), Status: v.State, CurrentPrint: s.currentPrint(v),
 		SiteID: p.SiteID, AgentID: orNull(p.AgentID), Location: orNull(p.Location), Tags: list(p.Tags),
 		MQTTPort: p.MQTTPort, FTPSPort: p.FTPSPort, CameraPort: orNull(p.CameraPort),
 		AgentConnected: v.AgentConnected, Connected: v.Connected, LastSeen: someTime(v.LastSeen), Warnings: warningsOf(v, m),
@@ -272,12 +278,22 @@ func warningsOf(v fleet.View, m model) []Warning {
 	return out
 }
 
-func currentPrint(v fleet.View) nullable[CurrentPrint] {
+// currentPrint is what is under way: its file as the archive knows it, how far it is
+// as the printer says.
+func (s *server) currentPrint(v fleet.View) nullable[CurrentPrint] {
 	if !v.InPrint() {
 		return nullable[CurrentPrint]{}
 	}
 	j := v.Status.Job
-	return some(CurrentPrint{Filename: orNull(fileName(j)), Progress: j.Progress.Ptr(), RemainingTime: j.Remaining.Ptr()})
+	filename := fileName(j)
+	out := CurrentPrint{Filename: orNull(filename)}
+	if s.current != nil {
+		if p, ok := s.current.Current(v.Printer.ID); ok {
+			out.Filename, out.ArchiveID = orNull(p.Filename), orNull(p.ID)
+		}
+	}
+	out.Progress, out.RemainingTime = j.Progress.Ptr(), j.Remaining.Ptr()
+	return some(out)
 }
 
 var plateGcode = regexp.MustCompile(`^plate_\d+\.gcode$`)

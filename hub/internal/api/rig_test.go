@@ -27,6 +27,7 @@ import (
 
 // rig is an API over the real fleet and real auth, with the rest in memory.
 type rig struct {
+	prints   *memPrints
 	t        testing.TB
 	router   chi.Router
 	server   *server
@@ -63,11 +64,13 @@ func newRig(t testing.TB, change ...func(*Deps)) *rig {
 	r.links = &memLinks{status: map[int64]links.Status{}}
 	r.auth = auth.New(auth.Options{Store: r.keys, Log: log})
 	r.audit = &memAudit{}
+	r.prints = &memPrints{}
 	deps := Deps{
 		Registry: r.registry, Fleet: r.fleet, Links: r.links, Cameras: camera.New(r.links, log), Events: r.events, Audit: r.audit, Auth: r.auth,
 		Health: Health{Database: func(context.Context) error { return r.dbErr }},
 		Ending: r.ending, Version: "test", Log: log,
 	}
+	r.prints.archives(t, &deps)
 	for _, c := range change {
 		c(&deps)
 	}

@@ -37,6 +37,7 @@ type route struct {
 	free   bool // not counted; only /health
 
 	takesBody bool                      // told by the type of its input
+	multipart bool                      // takes a form with a file, which its handler reads as it comes
 	created   bool                      // answers 201
 	rooted    bool                      // answers at the root as well
 	errors    []farm.Code               // beyond what every route can answer
@@ -103,6 +104,9 @@ func (rt route) operation() huma.Operation {
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
+	if rt.multipart {
+		op.RequestBody = fileForm()
+	}
 	if rt.created {
 		op.DefaultStatus = http.StatusCreated
 	}
@@ -111,6 +115,14 @@ func (rt route) operation() huma.Operation {
 		op.Extensions = map[string]any{"x-permission": rt.needs, "x-rate-limit": rt.limit}
 	}
 	return op
+}
+
+// fileForm describes a form with one file.
+func fileForm() *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"file"},
+		Properties: map[string]*huma.Schema{"file": {Type: huma.TypeString, Format: "binary", Description: "The 3MF."}},
+	}}}}
 }
 
 // statuses lists the error statuses a route can answer with.
@@ -170,7 +182,7 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler(humachi.NewContext(op, r, w))
 	})
-	if op.RequestBody != nil {
+	if op.RequestBody != nil && !rt.multipart {
 		h = readBody(op.RequestBody.Required, h)
 	}
 	h = a.server.gate(rt, h)

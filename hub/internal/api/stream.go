@@ -22,8 +22,8 @@ const (
 	writeTime = 10 * time.Second // of one write; a client that takes longer is cut off
 )
 
-// stream is one open connection of /events. Three goroutines write to it, one
-// after the other: changes of state, table events, and the beat. None of them
+// stream is one open connection of /events. Four goroutines write to it, one
+// after the other: changes of state, table events, transfers, and the beat. None of them
 // queues anything: a slow client holds them up, and what they would say waits
 // where it is kept anyway (the fleet's set of changed printers, the event table).
 type stream struct {
@@ -54,6 +54,7 @@ func (st *stream) run(ctx context.Context, from start, agents []Agent) {
 			return err
 		}
 		g.Go(func() error { return st.states(ctx, watch) })
+		g.Go(func() error { return st.transfers(ctx) })
 		return st.server.events.Follow(ctx, from.after, st.event)
 	})
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
@@ -79,7 +80,7 @@ func (st *stream) begin(ctx context.Context, watch *fleet.Watcher, from start, a
 			return err
 		}
 		st.shown[v.Printer.ID] = r
-		snap.Printers = append(snap.Printers, PrinterStatus{Printer: printerOf(v), Status: r.object()})
+		snap.Printers = append(snap.Printers, PrinterStatus{Printer: st.server.printerOf(v), Status: r.object()})
 	}
 	data, err := json.Marshal(snap)
 	if err != nil {
@@ -130,6 +131,37 @@ func (st *stream) lost(printerID int64) []byte {
 	}
 	delete(st.shown, printerID)
 	return fmt.Appendf(nil, "event: state\ndata: {\"printer_id\":%d,\"changed\":{},\"removed\":true}\n\n", printerID)
+}
+
+// transfers sends how files get on that are on their way, newest wins.
+func (st *stream) transfers(ctx context.Context) error {
+	if st.server.archive == nil {
+		return nil
+	}
+	watch := st.server.archive.Watch()
+	defer watch.Close()
+	for {
+		news, err := watch.Next(ctx)
+		if err != nil {
+			return err
+		}
+		var out []byte
+		for _, t := range news {
+			if !st.caller.SeesPrint(farm.Print{PrinterID: t.PrinterID, SiteID: t.SiteID}) {
+				continue
+			}
+			data, err := json.Marshal(TransferFrame{
+				ArchiveID: t.PrintID, Role: t.Role, Bytes: t.Bytes, Size: t.Size, Done: t.Done, Error: orNull(t.Error),
+			})
+			if err != nil {
+				return fmt.Errorf("render a transfer: %w", err)
+			}
+			out = append(out, frame("", "transfer", data)...)
+		}
+		if err := st.write(out); err != nil {
+			return err
+		}
+	}
 }
 
 // event sends one table event, if the caller may see what it is about.

@@ -34,6 +34,20 @@ func (p Principal) Sees(printerID, siteID int64) bool { return p.key.Sees(printe
 // SeesSite tells whether a site is within the caller's scope.
 func (p Principal) SeesSite(siteID int64) bool { return p.key.SeesSite(siteID) }
 
+// SeesPrint tells whether an archive is within the caller's scope. An upload, and a
+// print whose printer was removed, is seen by who is not limited to certain printers.
+func (p Principal) SeesPrint(one farm.Print) bool {
+	if one.PrinterID == 0 {
+		return p.AllPrinters() && p.SeesSite(one.SiteID)
+	}
+	return p.Sees(one.PrinterID, one.SiteID)
+}
+
+// PrintScope is the same as part of a query.
+func (p Principal) PrintScope() farm.PrintScope {
+	return farm.PrintScope{Printers: p.key.Printers, Sites: p.key.Sites}
+}
+
 // Sites lists the sites the caller is limited to; nil means all.
 func (p Principal) Sites() []int64 { return p.key.Sites }
 
