@@ -44,6 +44,7 @@ type rig struct {
 	sims     *process
 	feed     *feed
 	log      *logs
+	objects  *hubapp.MemoryObjects // of the hub, whatever becomes of that
 }
 
 // process is a part that can be stopped and started like a program.
@@ -104,7 +105,7 @@ func (l *logs) logger(part string) *slog.Logger {
 func inBubble(t *testing.T, models []string, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, network: memnet.New(), root: t.TempDir(), log: &logs{}}
+		r := &rig{t: t, network: memnet.New(), root: t.TempDir(), log: &logs{}, objects: hubapp.NewMemoryObjects()}
 		defer r.close()
 		r.client = &http.Client{Transport: &http.Transport{DialContext: r.network.Dialer("operator")}}
 		r.startPrinters(models)
@@ -166,7 +167,7 @@ func (r *rig) runHub(ctx context.Context) error {
 		return err
 	}
 	return hubapp.Run(ctx, hubapp.Options{
-		DataDir: r.hubDir(), Listener: l, PublicURL: "http://" + hubAddress, Log: r.log.logger("hub"),
+		DataDir: r.hubDir(), Listener: l, PublicURL: "http://" + hubAddress, Log: r.log.logger("hub"), Objects: r.objects,
 		Limits: farm.Limits{Read: 1 << 20, Write: 1 << 20, Control: 1 << 20},
 	})
 }
