@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// diskSize is how many bytes the volume of a folder has in all.
-func diskSize(dir string) (int64, bool) {
+// diskFree is how many bytes may be written to the volume of a folder.
+func diskFree(dir string) (int64, bool) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, false
@@ -16,7 +16,7 @@ func diskSize(dir string) (int64, bool) {
 	if err := windows.GetDiskFreeSpaceEx(path, &free, &total, &all); err != nil {
 		return 0, false
 	}
-	return int64(total), true //nolint:gosec // no disk has 2^63 bytes
+	return int64(free), true //nolint:gosec // no disk has 2^63 bytes
 }
 
 func isNoSpace(err error) bool { return errors.Is(err, windows.ERROR_DISK_FULL) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -36,8 +37,7 @@ func (b *Outbox) Release(ctx context.Context, sha, ref string) error {
 // expire removes files that were released a while ago. The caller holds writing.
 func (b *Outbox) expire(ctx context.Context) error {
 	for {
-		const q = `SELECT sha256 FROM files WHERE released_ms > 0 AND released_ms < $1 ORDER BY released_ms LIMIT 1`
-		found, err := b.drop(ctx, q, time.Now().Add(-b.o.KeepFile).UnixMilli())
+		found, err := b.drop(ctx, time.Now().Add(-b.o.KeepFile).UnixMilli())
 		if err != nil || !found {
 			return err
 		}
@@ -48,19 +48,19 @@ func (b *Outbox) expire(ctx context.Context) error {
 func (b *Outbox) evict(ctx context.Context) (bool, error) {
 	b.writing.Lock()
 	defer b.writing.Unlock()
-	return b.drop(ctx, `SELECT sha256 FROM files WHERE released_ms > 0 ORDER BY released_ms LIMIT 1`)
+	return b.drop(ctx, math.MaxInt64)
 }
 
-// drop removes the first file that a query finds: its row, then its bytes. A crash in
-// between leaves bytes without a row, which go at the next start.
-func (b *Outbox) drop(ctx context.Context, q string, args ...any) (found bool, err error) {
+// drop removes the file that was released first, before a moment, unless a print is
+// about to need it: its row, then its bytes. A crash in between leaves bytes without a
+// row, which go at the next start.
+func (b *Outbox) drop(ctx context.Context, before int64) (found bool, err error) {
+	const q = `SELECT sha256 FROM files WHERE released_ms > 0 AND released_ms < $1
+		AND sha256 NOT IN (SELECT value FROM json_each($2)) ORDER BY released_ms LIMIT 1`
 	var sha string
 	err = b.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, q, args...).Scan(&sha); err != nil {
+		if err := tx.QueryRowContext(ctx, q, before, b.files.heldNow()).Scan(&sha); err != nil {
 			return err
-		}
-		if b.files.isHeld(sha) {
-			return sql.ErrNoRows // a print is about to need it
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM files WHERE sha256 = $1`, sha)
 		return err
@@ -131,46 +131,56 @@ func (b *Outbox) lost(ctx context.Context, sha string) error {
 	}
 	b.log.Error("a captured file is gone from the disk", "sha256", sha, "prints", len(refs))
 	for _, ref := range refs {
-		run, ok := strings.CutPrefix(ref, wire.RunRef(""))
-		if !ok {
-			continue
-		}
-		serial, role, err := b.told(ctx, sha, run)
+		told, err := b.told(ctx, sha, ref)
 		if err != nil {
 			return err
 		}
-		if role == "" {
-			continue // its record is pruned: the hub has heard of it long ago
-		}
-		_, err = b.Commit(ctx, Change{Serial: serial, Records: []wire.OutboxRecord{{Kind: wire.FileUnavailable, File: &wire.FileRecord{
-			RunID: run, Role: role, Reason: "the file is gone from the agent's disk",
-		}}}})
-		if err != nil {
-			return err
+		for _, r := range told {
+			_, err := b.Commit(ctx, Change{Serial: r.Serial, Fence: r.Fence, Records: []wire.OutboxRecord{{Kind: wire.FileUnavailable, File: &wire.FileRecord{
+				RunID: r.File.RunID, Role: r.File.Role, Name: r.File.Name, Reason: "the file is gone from the agent's disk",
+			}}}})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	b.writing.Lock()
 	defer b.writing.Unlock()
-	return b.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM refs WHERE sha256 = $1`, sha)
-		if err == nil {
-			_, err = tx.ExecContext(ctx, `DELETE FROM files WHERE sha256 = $1`, sha)
+	err = b.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, q := range []string{`DELETE FROM refs WHERE sha256 = $1`, `DELETE FROM files WHERE sha256 = $1`} {
+			if _, err := tx.ExecContext(ctx, q, sha); err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("forget a file that is gone: %w", err)
+	}
+	return nil
 }
 
-// told finds the record that told of a file of a run.
-func (b *Outbox) told(ctx context.Context, sha, run string) (serial string, role wire.FileRole, err error) {
-	const q = `SELECT serial, json_extract(CAST(body AS TEXT), '$.file.role') FROM records
-		WHERE json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), '$.file.sha256') = $1
-		AND json_extract(CAST(body AS TEXT), '$.file.run_id') = $2 LIMIT 1`
-	var word string
-	err = b.db.QueryRowContext(ctx, q, sha, run).Scan(&serial, &word)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", "", nil
+// told finds what was told of a file of a print: nothing when that is pruned, for the
+// hub has heard of it long ago.
+func (b *Outbox) told(ctx context.Context, sha, ref string) ([]wire.OutboxRecord, error) {
+	rows, err := b.db.QueryContext(ctx, `SELECT n, body, crc FROM records WHERE instr(body, CAST($1 AS BLOB)) > 0 ORDER BY n`, sha)
+	if err != nil {
+		return nil, fmt.Errorf("look for what was told of a file: %w", err)
 	}
-	return serial, wire.FileRole(word), err
+	defer func() { _ = rows.Close() }()
+	var out []wire.OutboxRecord
+	for rows.Next() {
+		var n, crc int64
+		var body []byte
+		if err := rows.Scan(&n, &body, &crc); err != nil {
+			return nil, fmt.Errorf("look for what was told of a file: %w", err)
+		}
+		r := b.decode(n, body, crc)
+		if r.Kind == wire.FileReady && r.File != nil && r.File.SHA256 == sha && wire.RunRef(r.File.RunID) == ref {
+			out = append(out, r)
+		}
+	}
+	return out, rows.Err()
 }
 
 func (b *Outbox) column(ctx context.Context, q string, args ...any) ([]string, error) {

@@ -6,15 +6,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	driver "modernc.org/sqlite"
-
-	"bambuddy/shared/wire"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // schema is of version 1. A later one comes with a migration here.
@@ -37,19 +35,16 @@ var errFull = errors.New("the disk is full")
 // full marks errors of a full disk.
 func full(err error) error {
 	var d *driver.Error
-	if errors.As(err, &d) && d.Code()&0xff == 13 { // SQLITE_FULL
+	if errors.As(err, &d) && d.Code()&0xff == sqlite3.SQLITE_FULL {
 		return fmt.Errorf("%w: %w", errFull, err)
 	}
 	return err
 }
 
-func checksum(b []byte) int64 { return int64(crc32.Checksum(b, castagnoli)) }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+func fileURL(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 func dsn(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_txlock=immediate"
+	return fileURL(path) + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_txlock=immediate"
 }
 
 // openJournal opens the journal. One that is damaged is set aside, and what can be
@@ -63,10 +58,10 @@ func (b *Outbox) openJournal(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !exists(path) {
-		return fmt.Errorf("make the journal: %w", err)
+	if !exists(path) || !harmed(err) {
+		return fmt.Errorf("open the journal: %w", full(err))
 	}
-	aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405")
+	aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000000000")
 	b.log.Error("the journal is damaged and set aside; what can be read of it is taken over", "file", aside, "err", err)
 	if err := setAside(path, aside); err != nil {
 		return fmt.Errorf("set the damaged journal aside: %w", err)
@@ -77,6 +72,27 @@ func (b *Outbox) openJournal(ctx context.Context) error {
 	return b.salvage(ctx, aside)
 }
 
+// harmed tells whether an error is of what is in the journal. Else it is of the disk or
+// the machine: the journal is whole then, and must not be given up.
+func harmed(err error) bool {
+	var d *driver.Error
+	if !errors.As(err, &d) {
+		return true // it was read, and makes no sense
+	}
+	switch d.Code() {
+	case sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_DATA, sqlite3.SQLITE_IOERR_CORRUPTFS:
+		return true // a bad sector
+	}
+	switch d.Code() & 0xff {
+	case sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+		sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN:
+		return false
+	}
+	return true
+}
+
+// setAside moves a journal. Its log goes first: left behind, it would be played into
+// the new one.
 func setAside(path, aside string) error {
 	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -98,6 +114,7 @@ func (b *Outbox) connect(ctx context.Context, path string) (err error) {
 		}
 	}()
 	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(4) // else every burst opens files anew
 	var version int
 	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return err
@@ -128,7 +145,7 @@ func make1(ctx context.Context, db *sql.DB) error {
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	if err := begin(ctx, tx, rand.Text()); err != nil {
+	if err := begin(ctx, tx, rand.Text(), 0); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -148,6 +165,7 @@ func (b *Outbox) load(ctx context.Context) error {
 	if err := b.db.QueryRowContext(ctx, q, b.acked).Scan(&b.unacked); err != nil {
 		return fmt.Errorf("measure what waits: %w", err)
 	}
+	clear(b.lastOf) // of a journal that was opened in vain
 	rows, err := b.db.QueryContext(ctx, `SELECT serial, last FROM printers`)
 	if err != nil {
 		return fmt.Errorf("read the printers: %w", err)
@@ -162,105 +180,4 @@ func (b *Outbox) load(ctx context.Context) error {
 		b.lastOf[serial] = last
 	}
 	return rows.Err()
-}
-
-// salvage takes over what can be read of a damaged journal: records that wait, with
-// new numbers in the new epoch, what detectors know, tasks, and files.
-func (b *Outbox) salvage(ctx context.Context, path string) error {
-	old, err := sql.Open("sqlite", dsn(path))
-	if err != nil {
-		return nil //nolint:nilerr // nothing of it can be read: the new one begins empty
-	}
-	defer func() { _ = old.Close() }()
-	old.SetMaxOpenConns(1)
-	rescue := &rescue{b: b, from: old}
-	b.writing.Lock()
-	err = b.inTx(ctx, rescue.all)
-	b.writing.Unlock()
-	if err != nil {
-		return fmt.Errorf("take over the damaged journal: %w", err)
-	}
-	b.log.Warn("taken over from the damaged journal", "records", rescue.records, "printers", rescue.printers, "tasks", rescue.tasks, "files", rescue.files)
-	return b.load(ctx)
-}
-
-// rescue copies rows until the first that cannot be read, of each table.
-type rescue struct {
-	b                               *Outbox
-	from                            *sql.DB
-	records, printers, tasks, files int64
-}
-
-func (r *rescue) all(ctx context.Context, tx *sql.Tx) error {
-	gap := wire.OutboxRecord{Kind: wire.GapKind, Gap: &wire.GapRecord{Reason: "the agent's journal was damaged; what could not be read of it is lost"}}
-	w := &writer{b: r.b, clock: r.b.clock()}
-	if err := w.record(ctx, tx, gap); err != nil {
-		return err
-	}
-	acked := int64(0)
-	_ = r.from.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'acked'`).Scan(&acked) // else everything waits
-	if err := r.copyRecords(ctx, tx, w, acked); err != nil {
-		return err
-	}
-	if err := setMeta(ctx, tx, "last", w.next); err != nil {
-		return err
-	}
-	for _, t := range []struct {
-		count       *int64
-		columns     int
-		read, write string
-	}{
-		{&r.printers, 3, `SELECT serial, state, crc FROM printers`, `INSERT OR IGNORE INTO printers (serial, state, crc, last) VALUES ($1, $2, $3, 0)`},
-		{&r.tasks, 6, `SELECT serial, run_id, role, state, next_ms, tries FROM tasks`, `INSERT INTO tasks (serial, run_id, role, state, next_ms, tries) VALUES ($1, $2, $3, $4, $5, $6)`},
-		{&r.files, 4, `SELECT sha256, size, made_ms, released_ms FROM files`, `INSERT OR IGNORE INTO files (sha256, size, made_ms, released_ms) VALUES ($1, $2, $3, $4)`},
-		{new(int64), 2, `SELECT sha256, ref FROM refs`, `INSERT OR IGNORE INTO refs (sha256, ref) VALUES ($1, $2)`},
-	} {
-		if err := r.copyTable(ctx, tx, t.count, t.columns, t.read, t.write); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *rescue) copyRecords(ctx context.Context, tx *sql.Tx, w *writer, acked int64) error {
-	rows, err := r.from.QueryContext(ctx, `SELECT n, body, crc FROM records WHERE n > $1 ORDER BY n`, acked)
-	if err != nil {
-		return nil //nolint:nilerr // they cannot be read
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var n, crc int64
-		var body []byte
-		if rows.Scan(&n, &body, &crc) != nil {
-			continue
-		}
-		w.next++
-		if err := w.insert(ctx, tx, r.b.decode(n, body, crc)); err != nil { // with the times it was written with
-			return err
-		}
-		r.records++
-	}
-	return nil // what could not be read is what the gap tells of
-}
-
-func (r *rescue) copyTable(ctx context.Context, tx *sql.Tx, count *int64, columns int, read, write string) error {
-	rows, err := r.from.QueryContext(ctx, read)
-	if err != nil {
-		return nil //nolint:nilerr // it cannot be read
-	}
-	defer func() { _ = rows.Close() }()
-	values, into := make([]any, columns), make([]any, columns)
-	for i := range values {
-		into[i] = &values[i]
-	}
-	for rows.Next() {
-		if rows.Scan(into...) != nil {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, write, values...); err != nil {
-			return err
-		}
-		*count++
-	}
-	return nil
 }

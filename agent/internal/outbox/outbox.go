@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,7 +13,6 @@ import (
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
-	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
 
@@ -32,10 +30,10 @@ type Options struct {
 	MaxBytes  int64         // of records the hub has not acknowledged; 256 MiB
 	KeepFor   time.Duration // how long acknowledged records are kept; 7 days
 	KeepBytes int64         // how many bytes of them; 64 MiB
-	Quota     int64         // bytes of captured files; 10 GiB, or a fifth of the disk when that is less
+	Quota     int64         // bytes of captured files; 10 GiB, or a fifth of what is free when that is less
 	KeepFile  time.Duration // how long a file is kept that nobody refers to any more; 24 h
 
-	Log *slog.Logger
+	Log *slog.Logger // nil: silent
 }
 
 // Outbox is an agent's journal and its files. All methods may be called concurrently.
@@ -55,8 +53,9 @@ type Outbox struct {
 	unacked int64            // bytes of what is not
 	lastOf  map[string]int64 // by serial
 	news    chan struct{}    // closed and replaced when a record is written
-	alarm   string
-	full    bool // a gap record tells already that the journal is full
+	broken  string           // why the journal could not be written last
+	crowded bool             // captured files took all their room
+	full    bool             // a gap record tells already that the journal is full
 }
 
 // Kept is what is known of a printer's prints.
@@ -89,11 +88,13 @@ type Change struct {
 	State   json.RawMessage     // of the detector; nil: unchanged
 	Records []wire.OutboxRecord // N, the times of writing, serial and fence are filled in
 	Tasks   []Task              // to be added
-	EndTask int64               // to be removed; 0: none
+	EndTask int64               // to be removed, once; 0: none
 	File    *NewFile            // that the FileReady record among Records tells of
 }
 
 // Open opens the outbox of a data directory, and makes it if it is missing. Close it.
+// It fails for a folder that cannot be used, as on a full disk, never for what is in
+// the journal.
 func Open(ctx context.Context, o Options) (*Outbox, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 256 << 20
@@ -110,8 +111,11 @@ func Open(ctx context.Context, o Options) (*Outbox, error) {
 	if o.Started.IsZero() {
 		o.Started = time.Now()
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	b := &Outbox{o: o, log: o.Log, lastOf: map[string]int64{}, news: make(chan struct{})}
-	if err := b.files.open(filepath.Join(o.Dir, filesDir), o.Quota); err != nil {
+	if err := b.files.open(filepath.Join(o.Dir, filesDir)); err != nil {
 		return nil, err
 	}
 	if err := b.openJournal(ctx); err != nil {
@@ -120,6 +124,7 @@ func Open(ctx context.Context, o Options) (*Outbox, error) {
 	if err := b.tidy(ctx); err != nil {
 		b.log.Error("captured files could not be tidied up", "err", err)
 	}
+	b.files.limit(o.Quota)
 	return b, nil
 }
 
@@ -163,19 +168,6 @@ func (b *Outbox) LastOf(serial string) int64 {
 	return b.lastOf[serial]
 }
 
-// Alarm is what a person should look at, "" for nothing.
-func (b *Outbox) Alarm() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.alarm
-}
-
-func (b *Outbox) setAlarm(text string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.alarm = text
-}
-
 // clock is this process's clock now.
 func (b *Outbox) clock() wire.Clock {
 	now := time.Now()
@@ -197,7 +189,10 @@ func (b *Outbox) Printers(ctx context.Context) (map[string]Kept, error) {
 		if err := rows.Scan(&serial, &state, &crc, &last); err != nil {
 			return nil, fmt.Errorf("read a printer of the journal: %w", err)
 		}
-		k := Kept{State: state, Outbox: last}
+		k := Kept{Outbox: last}
+		if len(state) > 0 {
+			k.State = state
+		}
 		if checksum(state) != crc {
 			b.log.Error("what the journal knows of a printer is damaged and not used", "printer", serial)
 			k.State = nil
@@ -209,15 +204,14 @@ func (b *Outbox) Printers(ctx context.Context) (map[string]Kept, error) {
 
 // Commit writes a change in one transaction. It is durable when Commit returns, and
 // only then does anybody hear of it. last is the number of the last record written
-// so far of the printer.
+// so far of the printer. What the outside decides on: NOT_FOUND is a task that has ended
+// before, UNAVAILABLE a journal that is full, for a change that ends a task and can wait.
 func (b *Outbox) Commit(ctx context.Context, c Change) (last int64, err error) {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	w := &writer{b: b, change: c, clock: b.clock(), next: b.Last()}
 	if err := b.inTx(ctx, w.write); err != nil {
-		if ctx.Err() == nil {
-			b.setAlarm("the agent cannot write its journal: " + plain(err))
-		}
+		b.failed(ctx, err)
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
 	if c.File != nil {
@@ -225,22 +219,20 @@ func (b *Outbox) Commit(ctx context.Context, c Change) (last int64, err error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.alarm = ""
+	b.broken = ""
 	b.unacked += w.bytes
-	b.full = w.full
+	b.full = b.full || w.full
 	if b.last = w.next; w.told {
 		b.lastOf[c.Serial] = w.next
-		close(b.news)
-		b.news = make(chan struct{})
+		b.tellNews()
 	}
 	return b.lastOf[c.Serial], nil
 }
 
-func plain(err error) string {
-	if errors.Is(err, errFull) {
-		return "the disk is full"
-	}
-	return "see the agent's log"
+// tellNews wakes who waits for records. The caller holds mu.
+func (b *Outbox) tellNews() {
+	close(b.news)
+	b.news = make(chan struct{})
 }
 
 // inTx runs fn in a transaction. The caller holds writing.
@@ -254,128 +246,6 @@ func (b *Outbox) inTx(ctx context.Context, fn func(context.Context, *sql.Tx) err
 		return full(err)
 	}
 	return full(tx.Commit())
-}
-
-// writer writes one change.
-type writer struct {
-	b      *Outbox
-	change Change
-	clock  wire.Clock
-	next   int64 // number of the last record
-	bytes  int64
-	told   bool
-	full   bool
-}
-
-func (w *writer) write(ctx context.Context, tx *sql.Tx) error {
-	for _, r := range w.change.Records {
-		if err := w.record(ctx, tx, r); err != nil {
-			return err
-		}
-	}
-	if w.told || w.change.State != nil {
-		if err := w.printer(ctx, tx); err != nil {
-			return err
-		}
-	}
-	if w.told {
-		if err := setMeta(ctx, tx, "last", w.next); err != nil {
-			return err
-		}
-	}
-	for _, t := range w.change.Tasks {
-		const q = `INSERT INTO tasks (serial, run_id, role, state, next_ms, tries) VALUES ($1, $2, $3, $4, $5, $6)`
-		if _, err := tx.ExecContext(ctx, q, t.Serial, t.RunID, string(t.Role), []byte(t.State), t.NextMS, t.Tries); err != nil {
-			return err
-		}
-	}
-	if w.change.EndTask != 0 {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM tasks WHERE id = $1`, w.change.EndTask); err != nil {
-			return err
-		}
-	}
-	return w.file(ctx, tx)
-}
-
-// record appends one. At the cap of what may wait, one record says that from here on
-// nothing is told, until the hub has taken some.
-func (w *writer) record(ctx context.Context, tx *sql.Tx, r wire.OutboxRecord) error {
-	w.b.mu.Lock()
-	over, told := w.b.unacked+w.bytes >= w.b.o.MaxBytes, w.b.full || w.full
-	w.b.mu.Unlock()
-	if over {
-		if w.full = true; told {
-			return nil
-		}
-		r = wire.OutboxRecord{Kind: wire.GapKind, Gap: &wire.GapRecord{
-			From: w.next + 1, To: w.next + 1, Reason: "the agent's journal is full: what happened from here on is not told",
-		}}
-	}
-	w.next++
-	w.told = true
-	r.WallMS, r.MonoMS, r.ProcessID = w.clock.WallMS, w.clock.MonoMS, w.clock.ProcessID
-	r.Serial, r.Fence = w.change.Serial, w.change.Fence
-	return w.insert(ctx, tx, r)
-}
-
-// insert writes a record under the number that is next.
-func (w *writer) insert(ctx context.Context, tx *sql.Tx, r wire.OutboxRecord) error {
-	r.N = w.next
-	body, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if len(body) > wire.MaxOutboxRecord {
-		return farm.Errorf(farm.TooLarge, "a record of %d bytes", len(body))
-	}
-	w.bytes += int64(len(body))
-	const q = `INSERT INTO records (n, wall_ms, serial, body, crc) VALUES ($1, $2, $3, $4, $5)`
-	_, err = tx.ExecContext(ctx, q, r.N, r.WallMS, r.Serial, body, checksum(body))
-	return err
-}
-
-func (w *writer) printer(ctx context.Context, tx *sql.Tx) error {
-	last := w.next
-	if !w.told {
-		last = w.b.LastOf(w.change.Serial)
-	}
-	if w.change.State == nil {
-		const q = `INSERT INTO printers (serial, state, crc, last) VALUES ($1, X'', $2, $3) ON CONFLICT (serial) DO UPDATE SET last = excluded.last`
-		_, err := tx.ExecContext(ctx, q, w.change.Serial, checksum(nil), last)
-		return err
-	}
-	const q = `INSERT INTO printers (serial, state, crc, last) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (serial) DO UPDATE SET state = excluded.state, crc = excluded.crc, last = excluded.last`
-	_, err := tx.ExecContext(ctx, q, w.change.Serial, []byte(w.change.State), checksum(w.change.State), last)
-	return err
-}
-
-// file gives a kept file to the print that its record names.
-func (w *writer) file(ctx context.Context, tx *sql.Tx) error {
-	f := w.change.File
-	if f == nil {
-		return nil
-	}
-	const q = `INSERT INTO files (sha256, size, made_ms, released_ms) VALUES ($1, $2, $3, 0) ON CONFLICT (sha256) DO UPDATE SET released_ms = 0`
-	if _, err := tx.ExecContext(ctx, q, f.SHA256, f.Size, w.clock.WallMS); err != nil {
-		return err
-	}
-	for _, r := range w.change.Records {
-		if r.File == nil || r.Kind != wire.FileReady {
-			continue
-		}
-		const ref = `INSERT INTO refs (sha256, ref) VALUES ($1, $2) ON CONFLICT DO NOTHING`
-		if _, err := tx.ExecContext(ctx, ref, f.SHA256, wire.RunRef(r.File.RunID)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func setMeta(ctx context.Context, tx *sql.Tx, key string, value any) error {
-	const q = `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
-	_, err := tx.ExecContext(ctx, q, key, value)
-	return err
 }
 
 // exists tells whether there is such a file.

@@ -17,8 +17,10 @@ func TestWhatIsCommittedIsThereAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)
 	epoch := b.Epoch()
-	commit(t, b, Change{Serial: "P1", Fence: 3, State: json.RawMessage(`{"a":1}`), Records: []wire.OutboxRecord{started("r1")},
-		Tasks: []Task{{Serial: "P1", RunID: "r1", Role: wire.RoleModel, State: json.RawMessage(`{"x":2}`), NextMS: 5}}})
+	commit(t, b, Change{
+		Serial: "P1", Fence: 3, State: json.RawMessage(`{"a":1}`), Records: []wire.OutboxRecord{started("r1")},
+		Tasks: []Task{{Serial: "P1", RunID: "r1", Role: wire.RoleModel, State: json.RawMessage(`{"x":2}`), NextMS: 5}},
+	})
 	if n := commit(t, b, Change{Serial: "P2", Records: []wire.OutboxRecord{started("r2"), started("r3")}}); n != 3 {
 		t.Errorf("the last record of P2 is %d", n)
 	}
@@ -101,7 +103,7 @@ func TestPagesAreBounded(t *testing.T) {
 		}
 		seen = p.Records[len(p.Records)-1].N
 	}
-	if _, err := b.Commit(t.Context(), Change{Serial: "P1", Records: []wire.OutboxRecord{{Kind: wire.PrintStarted, Print: &wire.PrintRecord{Reason: strings.Repeat("x", 20_000)}}}}); err == nil || b.Last() != 200 {
+	if _, err := b.Commit(t.Context(), Change{Serial: "P1", Records: []wire.OutboxRecord{{Kind: wire.PrintStarted, Print: &wire.PrintRecord{RunID: strings.Repeat("x", 20_000)}}}}); err == nil || b.Last() != 200 {
 		t.Errorf("a record that fits nowhere: %v, last %d", err, b.Last())
 	}
 }
@@ -187,7 +189,7 @@ func TestAJournalOlderThanTheHub(t *testing.T) {
 	if _, err := b.Page(t.Context(), epoch, 7, 10); !farm.Is(err, farm.Conflict) {
 		t.Fatalf("error %v", err)
 	}
-	if b.Epoch() == epoch || b.Last() != 0 || b.LastOf("P1") != 0 {
+	if b.Epoch() == epoch || b.Last() != 1 || b.LastOf("P1") != 1 {
 		t.Errorf("the epoch changed: %v, last %d", b.Epoch() != epoch, b.Last())
 	}
 	known, err := b.Printers(t.Context())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,34 +24,43 @@ func (b *Outbox) Page(ctx context.Context, epoch string, after int64, limit int)
 		b.mu.Lock()
 		mine, last, news := b.epoch, b.last, b.news
 		b.mu.Unlock()
-		switch {
-		case epoch != mine:
-			return wire.OutboxPage{}, farm.Errorf(farm.Conflict, "this journal is of another epoch")
-		case after > last:
-			if err := b.renew(ctx, fmt.Sprintf("the hub has seen record %d, this journal ends with %d", after, last)); err != nil {
+		if epoch != mine {
+			return wire.OutboxPage{}, otherEpoch()
+		}
+		if after > last {
+			if err := b.renew(ctx, epoch, after); err != nil {
 				return wire.OutboxPage{}, err
 			}
-			return wire.OutboxPage{}, farm.Errorf(farm.Conflict, "this journal is older than what the hub has seen; another epoch begins")
-		case after < last:
-			return b.read(ctx, mine, after, min(max(limit, 1), wire.MaxOutboxPage))
+			continue
+		}
+		page, err := b.read(ctx, mine, after, last, min(max(limit, 1), wire.MaxOutboxPage))
+		if err != nil || len(page.Records) > 0 {
+			return page, err
 		}
 		select {
 		case <-news:
 		case <-patience.C:
-			return wire.OutboxPage{Epoch: mine, First: last + 1, Last: last, Clock: b.clock(), Records: []wire.OutboxRecord{}}, nil
+			page.Clock = b.clock()
+			return page, nil
 		case <-ctx.Done():
 			return wire.OutboxPage{}, ctx.Err()
 		}
 	}
 }
 
-func (b *Outbox) read(ctx context.Context, epoch string, after int64, limit int) (wire.OutboxPage, error) {
-	page := wire.OutboxPage{Epoch: epoch, Records: []wire.OutboxRecord{}}
-	err := b.db.QueryRowContext(ctx, `SELECT COALESCE(MIN(n), 0), COALESCE(MAX(n), 0) FROM records`).Scan(&page.First, &page.Last)
+func otherEpoch() error { return farm.Errorf(farm.Conflict, "this journal is of another epoch") }
+
+// read gives what there is. Each row carries the epoch and the first number, so that
+// they are of the same moment.
+func (b *Outbox) read(ctx context.Context, epoch string, after, last int64, limit int) (wire.OutboxPage, error) {
+	page := wire.OutboxPage{Epoch: epoch, Last: last, Records: []wire.OutboxRecord{}}
+	err := b.db.QueryRowContext(ctx, `SELECT COALESCE(MIN(n), $1) FROM records`, last+1).Scan(&page.First)
 	if err != nil {
 		return page, fmt.Errorf("read the journal: %w", err)
 	}
-	rows, err := b.db.QueryContext(ctx, `SELECT n, body, crc FROM records WHERE n > $1 ORDER BY n LIMIT $2`, after, limit)
+	const q = `SELECT n, body, crc, (SELECT MIN(n) FROM records), (SELECT value FROM meta WHERE key = 'epoch')
+		FROM records WHERE n > $1 ORDER BY n LIMIT $2`
+	rows, err := b.db.QueryContext(ctx, q, after, limit)
 	if err != nil {
 		return page, fmt.Errorf("read the journal after %d: %w", after, err)
 	}
@@ -60,61 +68,68 @@ func (b *Outbox) read(ctx context.Context, epoch string, after int64, limit int)
 	for size := 0; rows.Next(); {
 		var n, crc int64
 		var body []byte
-		if err := rows.Scan(&n, &body, &crc); err != nil {
+		var written string
+		if err := rows.Scan(&n, &body, &crc, &page.First, &written); err != nil {
 			return page, fmt.Errorf("read a record: %w", err)
+		}
+		if written != epoch {
+			return page, otherEpoch()
 		}
 		if size += len(body); size > pageBytes {
 			break
 		}
 		page.Records = append(page.Records, b.decode(n, body, crc))
+		page.Last = max(page.Last, n)
 	}
 	page.Clock = b.clock()
 	return page, rows.Err()
 }
 
-// decode reads a record; one that is damaged becomes a gap in its place.
-func (b *Outbox) decode(n int64, body []byte, crc int64) wire.OutboxRecord {
-	var r wire.OutboxRecord
-	if checksum(body) == crc && json.Unmarshal(body, &r) == nil && r.N == n {
-		return r
-	}
-	b.log.Error("a record of the journal is damaged", "n", n)
-	now := b.clock()
-	return wire.OutboxRecord{
-		N: n, WallMS: now.WallMS, MonoMS: now.MonoMS, ProcessID: now.ProcessID, Kind: wire.GapKind,
-		Gap: &wire.GapRecord{From: n, To: n, Reason: "the agent's journal was damaged"},
-	}
-}
-
-// renew begins another epoch. Every record so far was seen by the hub, or by one that
-// saw more: none is told again. What detectors and captures know stays.
-func (b *Outbox) renew(ctx context.Context, why string) error {
+// renew begins another epoch, because the hub has seen a record that this journal has
+// not written: it was put back from a copy, and would give numbers out twice. What was
+// acknowledged the hub has. All else is told again under new numbers: nobody knows which
+// of it is new. What detectors and captures know stays.
+func (b *Outbox) renew(ctx context.Context, of string, seen int64) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
+	b.mu.Lock()
+	was, last, acked := b.epoch, b.last, b.acked
+	b.mu.Unlock()
+	if was != of || seen <= last {
+		return nil // renewed, or written, meanwhile
+	}
 	epoch := rand.Text()
 	err := b.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, q := range []string{`DELETE FROM records`, `UPDATE printers SET last = 0`} {
-			if _, err := tx.ExecContext(ctx, q); err != nil {
+		for _, q := range []string{
+			`DELETE FROM records WHERE n <= $1`,
+			`UPDATE records SET n = $1 - n, crc = crc - $1`, // below 0 first, so that no number is there twice
+			`UPDATE records SET n = -n WHERE n < 0`,
+			`UPDATE printers SET last = MAX(last - $1, 0)`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, acked); err != nil {
 				return err
 			}
 		}
-		return begin(ctx, tx, epoch)
+		return begin(ctx, tx, epoch, last-acked)
 	})
 	if err != nil {
 		return fmt.Errorf("begin another epoch: %w", err)
 	}
-	b.log.Warn("another epoch of the journal begins", "why", why)
+	b.log.Warn("the hub has seen more than this journal wrote: another epoch of it begins", "seen", seen, "last", last, "told_again", last-acked)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.epoch, b.last, b.acked, b.unacked = epoch, 0, 0, 0
-	clear(b.lastOf)
+	b.epoch, b.last, b.acked = epoch, last-acked, 0
+	for serial, n := range b.lastOf {
+		b.lastOf[serial] = max(n-acked, 0)
+	}
+	b.tellNews()
 	return nil
 }
 
 // begin writes the marks of a new epoch.
-func begin(ctx context.Context, tx *sql.Tx, epoch string) error {
+func begin(ctx context.Context, tx *sql.Tx, epoch string, last int64) error {
 	return errors.Join(
-		setMeta(ctx, tx, "epoch", epoch), setMeta(ctx, tx, "last", 0), setMeta(ctx, tx, "acked", 0),
+		setMeta(ctx, tx, "epoch", epoch), setMeta(ctx, tx, "last", last), setMeta(ctx, tx, "acked", 0),
 	)
 }
 
@@ -130,7 +145,7 @@ func (b *Outbox) Ack(ctx context.Context, ack wire.OutboxAck, hubID string) erro
 	b.mu.Unlock()
 	switch {
 	case ack.Epoch != epoch:
-		return farm.Errorf(farm.Conflict, "this journal is of another epoch")
+		return otherEpoch()
 	case ack.N < 0 || ack.N > last:
 		return farm.Errorf(farm.Conflict, "there is no record %d, the last one is %d", ack.N, last)
 	}
@@ -187,7 +202,7 @@ func (b *Outbox) prune(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("drop what is acknowledged: %w", err)
 	}
 	return b.expire(ctx)
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"bambuddy/shared/atomicfile"
@@ -32,18 +35,25 @@ type files struct {
 	held map[string]bool // kept again, until the Commit that names them
 }
 
-func (f *files) open(dir string, quota int64) error {
+func (f *files) open(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of captured files: %w", err)
 	}
-	f.dir, f.quota, f.held = dir, quota, map[string]bool{}
-	if f.quota <= 0 {
-		f.quota = 10 << 30
-		if total, ok := diskSize(dir); ok {
-			f.quota = min(f.quota, total/5)
-		}
-	}
+	f.dir, f.held = dir, map[string]bool{}
 	return nil
+}
+
+// limit sets how many bytes the files may take, when it is known what is there.
+func (f *files) limit(quota int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.quota = quota; quota > 0 {
+		return
+	}
+	f.quota = 10 << 30
+	if free, ok := diskFree(f.dir); ok {
+		f.quota = min(f.quota, (free+f.used)/5)
+	}
 }
 
 // take reserves bytes, false when there are none left.
@@ -66,10 +76,12 @@ func (f *files) hold(sha string, yes bool) {
 	}
 }
 
-func (f *files) isHeld(sha string) bool {
+// heldNow gives what is held, as JSON.
+func (f *files) heldNow() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.held[sha]
+	list, _ := json.Marshal(slices.AppendSeq([]string{}, maps.Keys(f.held))) // hashes; an empty list, not null
+	return string(list)
 }
 
 func (f *files) give(n int64) {
@@ -105,30 +117,44 @@ func (s *Spool) Write(p []byte) (int, error) {
 	if err := s.b.room(s.ctx, int64(len(p))); err != nil {
 		return 0, err
 	}
-	n, err := s.file.Write(p)
-	s.hash.Write(p[:n])
-	s.size += int64(n)
+	n, err := s.put(p)
 	s.b.files.give(int64(len(p) - n))
-	if err != nil && isNoSpace(err) {
-		err = ErrFull
-	}
 	return n, err
 }
 
-// room makes sure that so many bytes may be written, and gives up files for it that
-// nobody refers to any more.
+// put writes. When the disk is full, files that nobody refers to make room.
+func (s *Spool) put(p []byte) (n int, err error) {
+	for {
+		more, err := s.file.Write(p[n:])
+		s.hash.Write(p[n : n+more])
+		n, s.size = n+more, s.size+int64(more)
+		if err == nil || !isNoSpace(err) {
+			return n, err
+		}
+		if err := s.b.makeRoom(s.ctx); err != nil {
+			return n, err
+		}
+	}
+}
+
+// room reserves so many bytes, and gives up files for it that nobody refers to.
 func (b *Outbox) room(ctx context.Context, n int64) error {
 	for !b.files.take(n) {
-		given, err := b.evict(ctx)
-		if err != nil {
+		if err := b.makeRoom(ctx); err != nil {
 			return err
-		}
-		if !given {
-			b.setAlarm("the storage for captured files is full: new prints are archived without their files")
-			return ErrFull
 		}
 	}
 	return nil
+}
+
+// makeRoom gives up one file; ErrFull when all are needed.
+func (b *Outbox) makeRoom(ctx context.Context) error {
+	given, err := b.evict(ctx)
+	if err == nil && !given {
+		b.setCrowded(true)
+		return ErrFull
+	}
+	return err
 }
 
 // ReadAt is io.ReaderAt's.
@@ -140,7 +166,10 @@ func (s *Spool) Size() int64 { return s.size }
 // Keep makes the file durable under its hash. It is a print's with the Commit that
 // names it; without one it goes at the next start.
 func (s *Spool) Keep() (NewFile, error) {
-	if err := s.file.Sync(); err != nil {
+	if err := s.file.Sync(); isNoSpace(err) {
+		s.b.setCrowded(true)
+		return NewFile{}, ErrFull
+	} else if err != nil {
 		return NewFile{}, fmt.Errorf("keep a captured file: %w", err)
 	}
 	kept := NewFile{SHA256: hex.EncodeToString(s.hash.Sum(nil)), Size: s.size}
@@ -151,6 +180,7 @@ func (s *Spool) Keep() (NewFile, error) {
 	s.b.writing.Unlock()
 	if there { // the same content: one is enough
 		s.Abort()
+		s.b.setCrowded(false)
 		return kept, nil
 	}
 	if err := s.file.Close(); err != nil {
@@ -163,6 +193,7 @@ func (s *Spool) Keep() (NewFile, error) {
 		return NewFile{}, fmt.Errorf("keep a captured file: %w", err)
 	}
 	s.size = 0
+	s.b.setCrowded(false)
 	return kept, nil
 }
 
