@@ -54,12 +54,11 @@ func container(r io.ReaderAt, size int64) (map[string]*zip.File, error) {
 		if strings.HasSuffix(m.Name, "/") {
 			continue // a folder
 		}
-		if low := strings.ToLower(m.Name); folded[low] {
+		low := strings.ToLower(m.Name)
+		if folded[low] {
 			return nil, refuse(Hostile, "it holds %q twice", m.Name)
-		} else { //nolint:revive // the name is needed
-			folded[low] = true
 		}
-		members[m.Name] = m
+		folded[low], members[m.Name] = true, m
 	}
 	return members, nil
 }
@@ -77,7 +76,7 @@ const (
 // entries as there are.
 func checkDirectory(r io.ReaderAt, size int64) error {
 	tail := make([]byte, min(size, endSize+1<<16))
-	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF { //nolint:errorlint // ReaderAt gives io.EOF itself
+	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
 		return err
 	}
 	at := bytes.LastIndex(tail, []byte{'P', 'K', 5, 6})

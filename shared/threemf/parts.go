@@ -120,8 +120,6 @@ func numbers(s string) (out []float64) {
 	return out
 }
 
-var errEnough = errors.New("enough was read")
-
 // readModel reads the metadata at the head of the model; its geometry is of no interest.
 func (f *File) readModel() error {
 	m := f.members["3D/3dmodel.model"]

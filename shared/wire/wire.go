@@ -39,6 +39,7 @@ type Hello struct {
 	Epoch        string       `json:"epoch"` // of its outbox, "" until it has one
 	Printers     []Presence   `json:"printers"`
 	Clock        Clock        `json:"clock"`
+	Alarm        string       `json:"alarm,omitempty"` // what a person should look at at the agent, "" for nothing
 }
 
 // Presence is one printer an agent runs a session for.

@@ -134,7 +134,7 @@ func (a *api) hello() wire.Hello {
 	return wire.Hello{
 		AgentID: a.agentID, BootID: a.bootID, Version: a.version, Platform: platform(),
 		Capabilities: slices.Concat([]wire.Capability{wire.CapState, wire.CapRefresh, wire.CapControl}, a.site.capabilities(), a.books.capabilities()),
-		Generation:   generation, Revision: revision, Epoch: a.books.epoch(), Printers: printers,
+		Generation:   generation, Revision: revision, Epoch: a.books.epoch(), Alarm: a.books.alarm(), Printers: printers,
 		Clock: wire.Clock{WallMS: now.UnixMilli(), MonoMS: now.Sub(a.started).Milliseconds(), ProcessID: a.bootID},
 	}
 }

@@ -16,6 +16,8 @@ import (
 type Outbox interface {
 	// Epoch names this journal; another one begins when it is lost.
 	Epoch() string
+	// Alarm is what a person should look at, "" for nothing.
+	Alarm() string
 	// Page waits a while for a first record after a number, and gives what there is.
 	Page(ctx context.Context, epoch string, after int64, limit int) (wire.OutboxPage, error)
 	// Ack takes note of what the hub has committed.
@@ -52,6 +54,13 @@ func (b books) epoch() string {
 		return ""
 	}
 	return b.outbox.Epoch()
+}
+
+func (b books) alarm() string {
+	if b.outbox == nil {
+		return ""
+	}
+	return b.outbox.Alarm()
 }
 
 func (b books) control(mux *http.ServeMux, a *api) {

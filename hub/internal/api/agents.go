@@ -25,6 +25,7 @@ type Agent struct {
 	RoundTrip      *int64            `json:"round_trip_ms" doc:"Milliseconds to the agent and back; null: not measured."`
 	Duplicate      bool              `json:"duplicate_identity" doc:"A second process tries to connect with its identity: two copies of one data directory."`
 	ConfigProblem  *string           `json:"config_problem" doc:"Why its present configuration is not with it; null: it is, or the agent is away."`
+	Alarm          *string           `json:"alarm" doc:"What a person should look at at the agent, as a full disk; null: nothing, or it is away."`
 	Revoked        bool              `json:"revoked"`
 	PrinterCount   int               `json:"printer_count" doc:"Printers it holds that the key may see."`
 	LastSeen       nullable[instant] `json:"last_seen" doc:"Null: never connected."`
@@ -181,7 +182,7 @@ func (s *server) agentOf(a farm.Agent, printers map[int64]int) Agent {
 	out := Agent{
 		ID: a.ID, UID: a.UID, Name: a.Name, SiteID: a.SiteID, Version: orNull(a.Version), Platform: orNull(a.Platform),
 		Connected: link.Connected, BulkConnected: link.BulkConnected, Duplicate: link.Duplicate, Revoked: a.Revoked,
-		ConfigProblem: orNull(link.Config.Problem), PrinterCount: printers[a.ID], LastSeen: someTime(a.LastSeen), CreatedAt: instant{a.CreatedAt},
+		ConfigProblem: orNull(link.Config.Problem), Alarm: orNull(link.Hello.Alarm), PrinterCount: printers[a.ID], LastSeen: someTime(a.LastSeen), CreatedAt: instant{a.CreatedAt},
 	}
 	if link.Connected {
 		out.ConnectedSince = someTime(link.Since)

@@ -298,10 +298,10 @@ func (s *server) detail(ctx context.Context, p farm.Print) (*body[ArchiveDetail]
 			Role: f.Role, Status: string(f.Status), Size: orNull(f.Size), Error: orNull(f.Reason), MediaType: orNull(f.MediaType),
 			StoredAt: someTime(f.StoredAt),
 		}
-		switch {
-		case f.Status == farm.FileStored:
+		switch f.Status {
+		case farm.FileStored:
 			one.Bytes = f.Size
-		case f.Status == farm.FilePending:
+		case farm.FilePending:
 			one.Bytes = s.archive.Arrived(p.ID, f.Role)
 		}
 		out.Files = append(out.Files, one)

@@ -10,16 +10,28 @@ import (
 const (
 	sweepEvery = time.Minute
 	sweepBatch = 200
+
+	clearEvery = 24 * time.Hour
 )
+
+// unfinished is a store that can be left with uploads that nobody ended.
+type unfinished interface {
+	// Clear gives up those begun before a moment.
+	Clear(ctx context.Context, before time.Time) error
+}
 
 // sweepLoop deletes objects that no row needs, and archives that retention says have
 // been kept long enough.
 func (a *Archive) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	said := ""
+	said, cleared := "", time.Time{}
 	for {
 		text := ""
+		if time.Since(cleared) > clearEvery {
+			cleared = time.Now()
+			a.clearUploads(ctx)
+		}
 		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
 			text = err.Error()
 		}
@@ -32,6 +44,17 @@ func (a *Archive) sweepLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// clearUploads gives up what was being uploaded a day ago: no hub still sends it.
+func (a *Archive) clearUploads(ctx context.Context) {
+	store, ok := a.o.Objects.(unfinished)
+	if !ok {
+		return
+	}
+	if err := store.Clear(ctx, time.Now().Add(-clearEvery)); err != nil && ctx.Err() == nil {
+		a.log.Warn("uploads that were never ended stay in the object store", "err", err)
 	}
 }
 

@@ -33,7 +33,7 @@ type S3Config struct {
 // How large the parts of an upload are (each Put holds one, or two when the size is
 // not known), and how long a service may do nothing.
 const (
-	partSize    = 8 << 20
+	partSize    = 5 << 20
 	s3Silence   = time.Minute
 	s3Connect   = 10 * time.Second
 	s3Attempts  = 3

@@ -106,7 +106,7 @@ func TestACommitThatFailsChangesNothing(t *testing.T) {
 	r.n = 1
 	one := rec(wire.PrintStarted, "r1", 1, nil)
 	one.N = 1
-	r.table.fail = errors.New("disk full")
+	r.fail = errors.New("disk full")
 	if err := r.apply(one); err == nil {
 		t.Fatal("no error")
 	}

@@ -45,12 +45,12 @@ func (t *table) copy() *table {
 type memoryStore struct{ *table }
 
 func (m memoryStore) ApplyPrints(_ context.Context, _ int64, epoch string, fn func(Tx) error) error {
-	c := m.table.copy()
+	c := m.copy()
 	if err := fn(&memoryTx{c, epoch}); err != nil {
 		return err
 	}
-	if err := m.table.fail; err != nil {
-		m.table.fail = nil
+	if err := m.fail; err != nil {
+		m.fail = nil
 		return err
 	}
 	*m.table = *c
