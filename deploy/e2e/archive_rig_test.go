@@ -2,10 +2,15 @@ package e2e
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
+	hubapp "bambuddy/hub/app"
 	"bambuddy/shared/simprinter"
 )
 
@@ -141,4 +146,24 @@ func (r *rig) print(printer int, name, source string, minutes float64) {
 	if err := r.sim(printer).Start(simprinter.PrintJob{Name: name, Source: source, Minutes: minutes}); err != nil {
 		r.t.Fatalf("printer %d does not begin %s: %v", printer, name, err)
 	}
+}
+
+// stores tells whether the object store holds a content.
+func (r *rig) stores(sum string) bool {
+	r.t.Helper()
+	held := false
+	err := r.objects.List(r.t.Context(), "", "", func(i hubapp.ObjectInfo) error {
+		body, _, err := r.objects.Get(r.t.Context(), i.Key, 0, -1)
+		if err != nil {
+			return err
+		}
+		h := sha256.New()
+		_, err = io.Copy(h, body)
+		held = held || hex.EncodeToString(h.Sum(nil)) == sum
+		return errors.Join(err, body.Close())
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return held
 }

@@ -10,6 +10,7 @@ import (
 
 	hubapp "bambuddy/hub/app"
 	"bambuddy/shared/farm"
+	"bambuddy/shared/simprinter"
 )
 
 // Whoever starts a print, and however it ends, it becomes one archive with its file,
@@ -304,6 +305,58 @@ func TestAGhost(t *testing.T) {
 		r.settled(time.Hour)
 		if n := len(r.printers.Ledger()); n != 2 {
 			t.Errorf("the ghost did not print: %d in the ledger", n)
+		}
+	})
+}
+
+// Files that come late, lie elsewhere, are known by the name of the print before, or that
+// nobody can read; and films.
+func TestFilesThatAreHardToGet(t *testing.T) {
+	inBubble(t, []string{"X1C", "A1", "P2S", "P1S"}, func(r *rig) {
+		for id := 1; id <= 4; id++ {
+			r.awaitState(id, "idle", 30*time.Second)
+		}
+		film := true
+		r.print(2, "the one before", "cloud", 3)
+		time.Sleep(20 * time.Minute)
+		r.fault(1, "late_file", time.Hour)
+		r.fault(2, "late_name", time.Hour)
+		r.fault(3, "internal_storage", time.Hour)
+		for id := 1; id <= 4; id++ {
+			job := simprinter.PrintJob{Name: fmt.Sprint("hard ", id), Source: "slicer", Minutes: 10, Timelapse: &film}
+			if id == 1 { // the only one here that tells which plate it prints
+				job.Plate, job.Plates = 2, 3
+			}
+			if err := r.sim(id).Start(job); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		r.await("all that can be had", 2*time.Hour, func() bool {
+			waits := 0
+			for _, a := range r.archives() {
+				if a.Status == "printing" || a.FileStatus == "pending" || a.Timelapse == nil && a.PrinterID != 3 && a.Name != "the one before" {
+					waits++
+				}
+			}
+			return waits == 0
+		})
+		if wrong := r.accounts(); wrong != "" {
+			t.Error(wrong)
+		}
+		for _, a := range r.archives() {
+			hidden := a.PrinterID == 3
+			if hidden != (a.FileStatus == "unavailable") || hidden != (a.FileError != nil) {
+				t.Errorf("%s: its file is %s, %v", a.Name, a.FileStatus, a.FileError)
+			}
+			if !hidden && !strings.HasPrefix(a.Name, "hard ") && a.Name != "the one before" {
+				t.Errorf("archive %d is called %q", a.ID, a.Name)
+			}
+		}
+		for _, e := range r.printers.Ledger() {
+			if e.Timelapse != "" && e.Path != "" && !r.stores(e.TimelapseSHA256) {
+				t.Errorf("the film of %s is not stored as it was made", e.Name)
+			}
 		}
 	})
 }

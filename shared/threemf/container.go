@@ -1,9 +1,9 @@
 package threemf
 
 import (
-	"archive/zip"
 	"bytes"
-	"encoding/binary"
+	"cmp"
+	"hash/crc32"
 	"io"
 	"path"
 	"slices"
@@ -11,173 +11,244 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a file. Real ones have some dozens of members; the largest part is G-code,
-// which packs to a fifth.
+// Bounds of a file. Real ones have some dozens of members, projects some hundreds; the
+// largest part is G-code, which packs to a fifth.
 const (
-	maxMembers   = 20_000
-	maxDirectory = 8 << 20
-	maxMember    = 8 << 30
-	maxTotal     = 32 << 30
-	maxRatio     = 1000
-	smallMember  = 4 << 20 // of which the ratio is of no interest
+	maxMembers   = 10_000
+	maxDirectory = 4 << 20
 	maxName      = 1024
-	maxPlates    = 999
+	maxMember    = 4 << 30 // unpacked
+	maxTotal     = 16 << 30
 
-	maxXML      = 32 << 20
-	maxJSON     = 16 << 20
-	maxPicture  = 32 << 20
-	maxHead     = 1 << 20  // of the model, before its geometry
-	maxGcodeTop = 64 << 10 // of G-code, for its header
+	// What unpacks to more than bombSize and more than bombRatio times its size is a
+	// bomb, and so is a part of some size that packs as nothing but a bomb does.
+	bombSize    = 64 << 20
+	bombRatio   = 200
+	smallMember = 4 << 20
+	maxRatio    = 900
 )
 
-// container checks a ZIP and gives its members by name.
-func container(r io.ReaderAt, size int64) (map[string]*zip.File, error) {
-	if size == 0 {
-		return nil, refuse(Damaged, "it is empty")
-	}
-	if err := checkDirectory(r, size); err != nil {
-		return nil, err
-	}
-	z, err := zip.NewReader(r, size)
-	if err != nil {
-		return nil, refuse(Damaged, "it is no ZIP file, or a damaged one: %v", err)
-	}
-	if err := checkLayout(z.File, size); err != nil {
-		return nil, err
-	}
-	members := make(map[string]*zip.File, len(z.File))
-	folded := make(map[string]bool, len(z.File))
-	for _, m := range z.File {
-		if err := checkMember(m); err != nil {
-			return nil, err
-		}
-		if strings.HasSuffix(m.Name, "/") {
-			continue // a folder
-		}
-		low := strings.ToLower(m.Name)
-		if folded[low] {
-			return nil, refuse(Hostile, "it holds %q twice", m.Name)
-		}
-		folded[low], members[m.Name] = true, m
-	}
-	return members, nil
+// member is one part of a file.
+type member struct {
+	name   string // as it is called
+	raw    string // as its own header spells that
+	flags  uint16
+	method uint16
+	sum    uint32
+	packed int64
+	size   int64
+	header int64 // where it begins
+	limit  int64 // where the next thing begins
+	plain  bool  // neither a link nor a device
 }
 
-// The signatures and sizes of a ZIP's end.
+// The methods of packing.
 const (
-	endSignature     = 0x06054b50
-	endSize          = 22
-	end64Signature   = 0x06064b50
-	locatorSignature = 0x07064b50
-	locatorSize      = 20
+	stored   = 0
+	deflated = 8
 )
 
-// checkDirectory bounds the directory before it is read: the library reads as many
-// entries as there are.
-func checkDirectory(r io.ReaderAt, size int64) error {
-	tail := make([]byte, min(size, endSize+1<<16))
-	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
-		return err
+// Flags of a member.
+const (
+	encrypted = 1 << 0
+	isUTF8    = 1 << 11
+)
+
+func (m *member) short() string { return path.Base(m.name) }
+
+// readContainer checks a ZIP and gives its members by name.
+func readContainer(r io.ReaderAt, size int64) (map[string]*member, error) {
+	if size <= 0 {
+		return nil, refuse(Damaged, "it is empty")
 	}
-	at := bytes.LastIndex(tail, []byte{'P', 'K', 5, 6})
-	if at < 0 || len(tail)-at < endSize {
-		return refuse(Damaged, "it is no ZIP file, or its end is missing")
+	d, err := findDirectory(r, size)
+	if err != nil {
+		return nil, err
 	}
-	end := tail[at:]
-	entries, length, offset := uint64(binary.LittleEndian.Uint16(end[10:])), uint64(binary.LittleEndian.Uint32(end[12:])), uint64(binary.LittleEndian.Uint32(end[16:]))
-	endAt := size - int64(len(tail)-at)
-	if entries == 0xffff || length == 0xffffffff || offset == 0xffffffff {
-		found, err := end64(r, endAt, &entries, &length, &offset)
+	list, err := d.at(r, d.offset, d.length)
+	if err != nil {
+		return nil, err
+	}
+	all, err := entries(list, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkLayout(all, d.offset, size); err != nil {
+		return nil, err
+	}
+	return byName(all)
+}
+
+// entries reads the directory.
+func entries(list []byte, d directory) ([]*member, error) {
+	all := make([]*member, 0, min(d.entries, int64(len(list)/entryHead)))
+	for range d.entries {
+		m, length, err := entry(list)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if found > 0 {
-			endAt = found
+		all, list = append(all, m), list[length:]
+	}
+	if len(list) > 0 {
+		return nil, refuse(Hostile, "its directory holds more than it says")
+	}
+	return all, nil
+}
+
+// entry reads the first entry of the rest of a directory, and gives its length.
+func entry(b []byte) (*member, int, error) {
+	if len(b) < entryHead || u32(b, 0) != entrySignature {
+		return nil, 0, refuse(Damaged, "its directory holds less than it says")
+	}
+	name, extra, comment := int(u16(b, 28)), int(u16(b, 30)), int(u16(b, 32))
+	length := entryHead + name + extra + comment
+	if len(b) < length {
+		return nil, 0, refuse(Damaged, "its directory is cut short")
+	}
+	m := &member{
+		raw: string(b[entryHead:][:name]), flags: u16(b, 8), method: u16(b, 10), sum: u32(b, 16),
+		packed: int64(u32(b, 20)), size: int64(u32(b, 24)), header: int64(u32(b, 42)),
+	}
+	m.name, m.plain = m.raw, isPlain(b[5], u32(b, 38))
+	if err := m.extras(b[entryHead+name:][:extra]); err != nil {
+		return nil, 0, err
+	}
+	return m, length, m.check()
+}
+
+// isPlain tells from what a system says of a member that it is a file or a folder.
+func isPlain(system byte, attributes uint32) bool {
+	const unix, darwin = 3, 19
+	if system != unix && system != darwin {
+		return true
+	}
+	switch attributes >> 28 { // the type of a file in st_mode
+	case 0, 4, 8: // not told, folder, file
+		return true
+	default:
+		return false
+	}
+}
+
+// extras reads the numbers that do not fit, and the name in Unicode. Other extras are
+// of no interest, nor are those that nobody can read.
+func (m *member) extras(b []byte) error {
+	const large, unicodePath = 0x0001, 0x7075
+	full := m.full()
+	for len(b) >= 4 {
+		tag, n := u16(b, 0), int(u16(b, 2))
+		if b = b[4:]; n > len(b) {
+			break
+		}
+		field := b[:n]
+		b = b[n:]
+		switch {
+		case tag == large && len(full) > 0:
+			for len(full) > 0 && len(field) >= 8 {
+				v := u64(field, 0)
+				if v > 1<<62 {
+					return refuse(Damaged, "a member lies beyond its end")
+				}
+				*full[0], full, field = int64(v), full[1:], field[8:]
+			}
+		case tag == unicodePath && n > 5 && field[0] == 1 && u32(field, 1) == crc32.ChecksumIEEE([]byte(m.raw)):
+			m.name = string(field[5:])
 		}
 	}
-	switch {
-	case entries > maxMembers:
-		return refuse(Hostile, "it holds %d members, more than %d", entries, maxMembers)
-	case length > maxDirectory:
-		return refuse(Hostile, "its directory has %d bytes, more than %d", length, maxDirectory)
-	case offset > uint64(endAt) || length > uint64(endAt)-offset: //nolint:gosec // endAt is a position
-		return refuse(Damaged, "its directory is not where it says")
-	case offset+length != uint64(endAt): //nolint:gosec // as above
-		return refuse(Hostile, "something stands before or behind its directory")
+	if len(full) > 0 {
+		return refuse(Damaged, "a member lies beyond its end")
 	}
 	return nil
 }
 
-// end64 reads the end of a large ZIP, which stands before the other; 0 without one.
-func end64(r io.ReaderAt, endAt int64, entries, length, offset *uint64) (int64, error) {
-	if endAt < locatorSize {
-		return 0, nil
+// full are the numbers that did not fit, in the order in which an extra tells them.
+func (m *member) full() (out []*int64) {
+	for _, v := range []*int64{&m.size, &m.packed, &m.header} {
+		if *v == 0xffffffff {
+			out = append(out, v)
+		}
 	}
-	locator := make([]byte, locatorSize)
-	if _, err := r.ReadAt(locator, endAt-locatorSize); err != nil {
-		return 0, err
-	}
-	if binary.LittleEndian.Uint32(locator) != locatorSignature {
-		return 0, nil
-	}
-	at := binary.LittleEndian.Uint64(locator[8:])
-	if at > uint64(endAt) { //nolint:gosec // a position
-		return 0, refuse(Damaged, "its end is not where it says")
-	}
-	end := make([]byte, 56)
-	if _, err := r.ReadAt(end, int64(at)); err != nil { //nolint:gosec // checked
-		return 0, refuse(Damaged, "its end is cut short")
-	}
-	if binary.LittleEndian.Uint32(end) != end64Signature {
-		return 0, refuse(Damaged, "its end is not where it says")
-	}
-	*entries, *length, *offset = binary.LittleEndian.Uint64(end[32:]), binary.LittleEndian.Uint64(end[40:]), binary.LittleEndian.Uint64(end[48:])
-	return int64(at), nil //nolint:gosec // checked
+	return out
 }
 
-// checkLayout refuses members that share bytes: a few bytes could otherwise stand for
-// any number of them.
-func checkLayout(files []*zip.File, size int64) error {
-	type stretch struct{ from, to int64 }
-	var all []stretch
-	total := uint64(0)
-	for _, m := range files {
-		if total += m.UncompressedSize64; total > maxTotal || m.UncompressedSize64 > maxMember {
-			return refuse(Hostile, "unpacked it would have more than %d bytes", int64(maxTotal))
+// check refuses a member by what the directory says of it.
+func (m *member) check() error {
+	if err := checkName(m.raw); err != nil {
+		return err
+	}
+	if m.name != m.raw {
+		if err := checkName(m.name); err != nil {
+			return err
 		}
-		from, err := m.DataOffset()
-		if err != nil || m.CompressedSize64 > uint64(size) || from+int64(m.CompressedSize64) > size { //nolint:gosec // the comparison before
-			return refuse(Damaged, "a member lies beyond its end")
-		}
-		if m.CompressedSize64 > 0 {
-			all = append(all, stretch{from, from + int64(m.CompressedSize64)}) //nolint:gosec // as above
+		if !bytes.ContainsFunc([]byte(m.raw), func(r rune) bool { return r >= utf8.RuneSelf }) || m.flags&isUTF8 != 0 {
+			return refuse(Hostile, "a member has two names: %.80q and %.80q", m.raw, m.name)
 		}
 	}
-	slices.SortFunc(all, func(a, b stretch) int { return int(min(max(a.from-b.from, -1), 1)) })
-	for i := 1; i < len(all); i++ {
-		if all[i].from < all[i-1].to {
+	switch {
+	case m.flags&encrypted != 0:
+		return refuse(Hostile, "%.80q is encrypted", m.name)
+	case !m.plain:
+		return refuse(Hostile, "%.80q is no plain file", m.name)
+	case m.size > maxMember:
+		return refuse(Hostile, "%.80q unpacks to %d bytes, more than %d", m.name, m.size, int64(maxMember))
+	case m.size > bombSize && m.size/bombRatio > m.packed, m.size > smallMember && m.size/maxRatio > m.packed:
+		return refuse(Hostile, "%.80q is a ZIP bomb: %d bytes unpack to %d", m.name, m.packed, m.size)
+	}
+	return nil
+}
+
+// checkName refuses names that lead out of a folder, wherever they are unpacked.
+func checkName(name string) error {
+	whole := strings.TrimSuffix(name, "/") // of a folder
+	readable := utf8.ValidString(name)     // else a backslash may be half a letter
+	switch {
+	case len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return refuse(Hostile, "a member has a name that no file can have: %.80q", name)
+	case whole == "" || path.IsAbs(whole) || path.Clean(whole) != whole || whole == "." || whole == ".." || strings.HasPrefix(whole, "../"),
+		readable && strings.Contains(name, `\`), len(name) > 1 && name[1] == ':':
+		return refuse(Hostile, "a member's name leads out of the archive: %.80q", name)
+	}
+	return nil
+}
+
+// checkLayout refuses members that share bytes, which could otherwise stand for any
+// number of them, and tells each where it must end. The rest of that is checked when a
+// member is opened: only its own header tells to the byte where it begins.
+func checkLayout(all []*member, end, size int64) error {
+	total := int64(0)
+	order := slices.Clone(all)
+	slices.SortFunc(order, func(a, b *member) int { return cmp.Compare(a.header, b.header) })
+	for i, m := range order {
+		if total += m.size; total > maxTotal || total > bombSize && total/bombRatio > size {
+			return refuse(Hostile, "it is a ZIP bomb: %d bytes unpack to %d and more", size, total)
+		}
+		if m.limit = end; i+1 < len(order) {
+			m.limit = order[i+1].header
+		}
+		least := m.header + memberHead + int64(len(m.raw))
+		switch {
+		case least > end || m.packed > end-least:
+			return refuse(Damaged, "a member lies beyond its end")
+		case least+m.packed > m.limit:
 			return refuse(Hostile, "members overlap")
 		}
 	}
 	return nil
 }
 
-func checkMember(m *zip.File) error {
-	name := strings.TrimSuffix(m.Name, "/")
-	switch {
-	case len(m.Name) > maxName || !utf8.ValidString(m.Name) || strings.ContainsFunc(m.Name, func(r rune) bool { return r < ' ' }):
-		return refuse(Hostile, "a member has a name that no file can have")
-	case name == "" || path.IsAbs(name) || path.Clean(name) != name || name == ".." || strings.HasPrefix(name, "../"),
-		strings.Contains(name, `\`), len(name) > 1 && name[1] == ':':
-		return refuse(Hostile, "a member's name leads out of the archive: %.80q", m.Name)
-	case m.Flags&1 != 0:
-		return refuse(Hostile, "%.80q is encrypted", m.Name)
-	case m.Method != zip.Store && m.Method != zip.Deflate:
-		return refuse(Damaged, "%.80q is packed in an unknown way", m.Name)
-	case !m.Mode().IsRegular() && !m.Mode().IsDir():
-		return refuse(Hostile, "%.80q is no plain file", m.Name)
-	case m.UncompressedSize64 > smallMember && m.UncompressedSize64/maxRatio > m.CompressedSize64:
-		return refuse(Hostile, "%.80q unpacks to more than %d times its size", m.Name, maxRatio)
+// byName gives the files among members, by their names in lower case. Those whose
+// names nobody can read are of no interest.
+func byName(all []*member) (map[string]*member, error) {
+	out := make(map[string]*member, len(all))
+	for _, m := range all {
+		if strings.HasSuffix(m.name, "/") || !utf8.ValidString(m.name) {
+			continue
+		}
+		low := strings.ToLower(m.name)
+		if out[low] != nil {
+			return nil, refuse(Hostile, "it holds %.80q twice", m.name)
+		}
+		out[low] = m
 	}
-	return nil
+	return out, nil
 }

@@ -4,78 +4,46 @@
 //
 // Files come from printers, slicers and strangers. Whatever they hold, reading one
 // takes little memory and little time: the container is checked before anything in it
-// is read, every part is read up to a bound, and a file that plays tricks is refused
-// with a reason. Parts that are missing, or that a slicer wrote oddly, are no reason
-// to refuse: what can be read is told.
+// is read, every part is read up to a bound, all of them together up to another, and a
+// file that plays tricks is refused with a reason. Parts that are missing, or that a
+// slicer wrote oddly, are no reason to refuse: what can be read is told.
 //
 // The format is described nowhere officially; the facts here were found in files of
 // Bambu Studio and OrcaSlicer. The package is pure: it reads from the io.ReaderAt it
-// is given and keeps nothing open.
+// is given, in few and large reads, and keeps nothing open.
 package threemf
 
 import (
-	"archive/zip"
-	"errors"
 	"fmt"
 	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// Kind is why a file is refused.
-type Kind string
-
-// The kinds of refusals.
-const (
-	Damaged Kind = "damaged" // cut short, or no ZIP at all
-	Not3MF  Kind = "not_3mf" // a ZIP of something else
-	Hostile Kind = "hostile" // made to do harm, or to look like another file
-	Missing Kind = "missing" // the part that was asked for is not there
-)
-
-// Error is a refusal. Reason is for a person.
-type Error struct {
-	Kind   Kind
-	Reason string
-}
-
-// Error is the reason.
-func (e *Error) Error() string { return e.Reason }
-
-// Is tells whether an error is a refusal of that kind.
-func Is(err error, kind Kind) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Kind == kind
-}
-
-func refuse(kind Kind, format string, args ...any) error {
-	return &Error{Kind: kind, Reason: fmt.Sprintf(format, args...)}
-}
-
 // File is an archive that was opened. Its methods may be called concurrently as far
-// as its io.ReaderAt may.
+// as its io.ReaderAt may. What they answer is shared: it is not for writing to.
 type File struct {
 	// Title, Designer and Application are of the model; "" when it does not say.
 	Title, Designer, Application string
 	Settings                     Settings
 
-	members map[string]*zip.File
-	plates  []Plate
+	r       io.ReaderAt
+	members map[string]*member // by name, in lower case
+	plates  []Plate            // by number
 }
 
-// Settings are of the whole project.
+// Settings are of the whole project. What is not known is zero.
 type Settings struct {
 	PrinterModel string    // "Bambu Lab A1"
 	PrintProfile string    // "0.20mm Standard @BBL A1"
-	LayerHeight  float64   // mm; 0 unknown
-	Nozzles      []float64 // mm
+	LayerHeight  float64   // mm
+	Nozzles      []float64 // mm, by extruder
 	BedType      string    // "Textured PEI Plate"
 	Filaments    []SettingsFilament
 }
 
-// SettingsFilament is one filament of the project, used or not.
+// SettingsFilament is one filament of the project, used or not. The first has the id 1.
 type SettingsFilament struct {
 	Type, Color, Preset, PresetID string
 }
@@ -85,19 +53,20 @@ type Plate struct {
 	Index          int    // from 1; there may be gaps
 	Name           string // as a person called it
 	GcodePath      string // "" when it is not sliced
-	Prediction     int64  // seconds
+	Prediction     int64  // seconds, start sequence included
 	Weight         float64
 	Metres         float64 // of filament, in all
 	Objects        []Object
 	Filaments      []Filament // those that are used
-	PrinterModelID string
-	Nozzles        []float64 // mm
-	BedType        string
-	LayerHeight    float64 // mm
+	PrinterModelID string     // "N2S"
+	Nozzles        []float64  // mm, by extruder
+	BedType        string     // "Textured PEI Plate"
+	LayerHeight    float64    // mm
 	TotalLayers    int
 	SupportUsed    bool
 	Skippable      bool // its objects can be skipped while it prints
 	Timelapse      int  // 0 traditional, 1 smooth, -1 not possible
+	Header         Header
 	Pictures       []PictureKind
 }
 
@@ -116,6 +85,21 @@ type Filament struct {
 	PresetID string
 	Grams    float64
 	Metres   float64
+	Nozzle   float64 // mm
+	Extruder int     // 1 left or the only one, 2 right, 0 not told
+}
+
+// Header is what the first lines of a plate's G-code say. Lists are by used filament.
+type Header struct {
+	Slicer      string // "BambuStudio 02.04.00.70"
+	ModelTime   int64  // seconds, without the start sequence
+	TotalTime   int64  // seconds
+	TotalLayers int
+	MaxZ        float64 // mm
+	LayerHeight float64 // mm
+	Filaments   []int   // ids
+	Grams       []float64
+	Millimetres []float64
 }
 
 // PictureKind says which picture of a plate.
@@ -139,140 +123,110 @@ func (k PictureKind) path(n int) string {
 	return fmt.Sprintf("Metadata/%s_%d.png", k, n)
 }
 
+// covers are the pictures of a whole project, the best first.
+var covers = []string{
+	"Auxiliaries/.thumbnails/thumbnail_middle.png", "Auxiliaries/.thumbnails/thumbnail_3mf.png",
+	"Auxiliaries/.thumbnails/thumbnail_small.png", "Metadata/thumbnail.png",
+}
+
 func gcodePath(n int) string { return fmt.Sprintf("Metadata/plate_%d.gcode", n) }
 
-// Open reads a file of size bytes. Errors are *Error, or of reading r.
+// Open reads a file of size bytes. Errors are *Error, or those of reading r.
 func Open(r io.ReaderAt, size int64) (*File, error) {
-	members, err := container(r, size)
+	members, err := readContainer(r, size)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{members: members}
-	if f.members["3D/3dmodel.model"] == nil && len(f.slicedPlates()) == 0 {
+	l := loader{f: &File{r: r, members: members}, left: maxWork}
+	sliced := l.f.gcodePlates()
+	switch {
+	case l.f.member(modelPath) == nil && len(sliced) == 0:
 		return nil, refuse(Not3MF, "it is a ZIP file, but no 3MF: it holds neither a model nor G-code")
+	case len(sliced) > maxPlates:
+		return nil, refuse(Hostile, "it holds more than %d plates", maxPlates)
 	}
-	for _, read := range []func() error{f.readModel, f.readProject, f.readSettings, f.readSlices, f.readPlates} {
+	for _, n := range sliced {
+		l.plate(n).GcodePath = l.f.member(gcodePath(n)).name
+	}
+	for _, read := range []func() error{l.readModel, l.readProject, l.readSettings, l.readSlices, l.readPlates} {
 		if err := read(); err != nil {
 			return nil, err
 		}
 	}
-	return f, nil
+	return l.f, nil
 }
 
-// slicedPlates are the numbers of plates that hold G-code.
-func (f *File) slicedPlates() (out []int) {
-	for name := range f.members {
-		digits, ok := strings.CutPrefix(name, "Metadata/plate_")
-		if digits, isCode := strings.CutSuffix(digits, ".gcode"); ok && isCode {
-			if n, err := strconv.Atoi(digits); err == nil && n > 0 && n <= maxPlates && gcodePath(n) == name {
-				out = append(out, n)
-			}
+func (f *File) member(name string) *member { return f.members[strings.ToLower(name)] }
+
+// gcodePlates are the numbers of the plates that hold G-code.
+func (f *File) gcodePlates() (out []int) {
+	for name, m := range f.members {
+		digits, isPlate := strings.CutPrefix(name, "metadata/plate_")
+		digits, isCode := strings.CutSuffix(digits, ".gcode")
+		if n := plateNumber(digits); isPlate && isCode && m.size > 0 && n > 0 && strings.EqualFold(gcodePath(n), name) {
+			out = append(out, n)
 		}
 	}
-	slices.Sort(out)
 	return out
 }
 
 // Sliced tells whether a plate can be printed.
-func (f *File) Sliced() bool { return len(f.slicedPlates()) > 0 }
+func (f *File) Sliced() bool {
+	return slices.ContainsFunc(f.plates, func(p Plate) bool { return p.GcodePath != "" })
+}
 
 // Plates are all plates, by number.
 func (f *File) Plates() []Plate { return slices.Clone(f.plates) }
 
 // Plate gives one.
 func (f *File) Plate(n int) (Plate, bool) {
-	i := slices.IndexFunc(f.plates, func(p Plate) bool { return p.Index == n })
-	if i < 0 {
+	i, found := f.find(n)
+	if !found {
 		return Plate{}, false
 	}
 	return f.plates[i], true
 }
 
-// plate gives a plate to write to, and makes it when it is new.
-func (f *File) plate(n int) *Plate {
-	i, found := slices.BinarySearchFunc(f.plates, n, func(p Plate, n int) int { return p.Index - n })
-	if !found {
-		f.plates = slices.Insert(f.plates, i, Plate{Index: n})
-	}
-	return &f.plates[i]
+func (f *File) find(n int) (int, bool) {
+	return slices.BinarySearchFunc(f.plates, n, func(p Plate, n int) int { return p.Index - n })
 }
 
-// Picture opens a picture of a plate, with its size in bytes.
+// Picture opens a picture of a plate, with its size in bytes. Of plate 0 it is that of
+// the first plate that has one, or else the cover of the project. The caller closes it.
 func (f *File) Picture(n int, kind PictureKind) (io.ReadCloser, int64, error) {
-	return f.open(kind.path(n), maxPicture)
+	name := kind.path(n)
+	if n == 0 {
+		name = f.cover(kind)
+	}
+	return f.open(name, maxPicture)
 }
 
-// Gcode opens the G-code of a plate.
-func (f *File) Gcode(n int) (io.ReadCloser, error) {
-	r, _, err := f.open(gcodePath(n), maxMember)
-	return r, err
-}
-
-// GcodeMD5 is the MD5 of a plate's G-code as the file tells it, upper-case hex.
-func (f *File) GcodeMD5(n int) (string, error) {
-	b, err := f.read(gcodePath(n)+".md5", 64)
-	return strings.ToUpper(strings.TrimSpace(string(b))), err
+func (f *File) cover(kind PictureKind) string {
+	for _, p := range f.plates {
+		if slices.Contains(p.Pictures, kind) {
+			return kind.path(p.Index)
+		}
+	}
+	for _, name := range covers {
+		if f.member(name) != nil && (kind == PlatePicture || kind == SmallPicture) {
+			return name
+		}
+	}
+	return kind.path(1)
 }
 
 // open opens a member of at most most bytes.
 func (f *File) open(name string, most int64) (io.ReadCloser, int64, error) {
-	m := f.members[name]
+	m := f.member(name)
 	if m == nil {
 		return nil, 0, refuse(Missing, "there is no %s in it", path.Base(name))
 	}
-	size := int64(m.UncompressedSize64) //nolint:gosec // checked by container
-	if size > most {
-		return nil, 0, refuse(Hostile, "%s has %d bytes, more than %d", path.Base(name), size, most)
+	if m.size > most {
+		return nil, 0, refuse(Hostile, "%s has %d bytes, more than %d", m.short(), m.size, most)
 	}
-	r, err := m.Open()
+	r, err := m.open(f.r)
 	if err != nil {
-		return nil, 0, refuse(Damaged, "%s cannot be read: %v", path.Base(name), err)
+		return nil, 0, err
 	}
-	return &bounded{r, size}, size, nil
-}
-
-// bounded reads what a member says to hold and no more.
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		// The end is where the ZIP checks the sum.
-		if n, err := b.ReadCloser.Read(make([]byte, 1)); n > 0 || err != nil && !errors.Is(err, io.EOF) {
-			return 0, refuse(Damaged, "it holds something else than it says")
-		}
-		return 0, io.EOF
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	if errors.Is(err, io.EOF) && b.left > 0 {
-		return n, refuse(Damaged, "it is cut short")
-	}
-	if errors.Is(err, io.EOF) {
-		return n, nil
-	}
-	return n, err
-}
-
-// read reads a small member whole; one that is not there is empty.
-func (f *File) read(name string, most int64) ([]byte, error) {
-	r, _, err := f.open(name, most)
-	if Is(err, Missing) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		var known *Error
-		if errors.As(err, &known) {
-			return nil, err
-		}
-		return nil, refuse(Damaged, "%s cannot be read: %v", path.Base(name), err)
-	}
-	return b, nil
+	return r, m.size, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,7 +32,7 @@ type content struct {
 // is. A model whose object has gone is not.
 func (a *Archive) attachStored(ctx context.Context, print farm.Print, in content) (bool, error) {
 	if in.role != farm.RoleModel {
-		return a.alreadyHas(ctx, print, in)
+		return a.alreadyHas(ctx, print, in.role)
 	}
 	key, size, err := a.o.Store.Object(ctx, in.sha256)
 	if farm.Is(err, farm.NotFound) {
@@ -42,31 +43,39 @@ func (a *Archive) attachStored(ctx context.Context, print farm.Print, in content
 	}
 	unlock := a.keys.lock(key)
 	defer unlock()
-	info, err := a.o.Objects.Stat(ctx, key)
-	if farm.Is(err, farm.NotFound) || err == nil && info.Size != size {
-		return false, nil
-	}
-	if err != nil {
+	if there, err := a.holds(ctx, key, size); !there || err != nil {
 		return false, err
 	}
 	if err := a.o.Store.Intend(ctx, key, time.Now().Add(intentLasts)); err != nil { // nobody sweeps it now
 		return false, err
 	}
 	read := &objectReader{ctx: ctx, store: a.o.Objects, key: key, size: size}
-	return true, a.note(ctx, print, in, key, a.sliceData(ctx, print, read, size))
+	slice, err := a.sliceData(ctx, print, read, size)
+	if err = errors.Join(err, read.failed); err != nil {
+		return false, err
+	}
+	return true, a.note(ctx, print, in, key, slice)
 }
 
-// alreadyHas tells whether a print has this very file: a restart may come between
+// holds tells whether the object store has an object, whole.
+func (a *Archive) holds(ctx context.Context, key string, size int64) (bool, error) {
+	info, err := a.o.Objects.Stat(ctx, key)
+	if farm.Is(err, farm.NotFound) {
+		return false, nil
+	}
+	return err == nil && info.Size == size, err
+}
+
+// alreadyHas tells whether a print has a file of that role: a restart may come between
 // storing it and telling the agent.
-func (a *Archive) alreadyHas(ctx context.Context, print farm.Print, in content) (bool, error) {
+func (a *Archive) alreadyHas(ctx context.Context, print farm.Print, role string) (bool, error) {
 	files, err := a.o.Store.PrintFiles(ctx, print.ID)
 	if err != nil {
 		return false, err
 	}
 	for _, f := range files {
-		if f.Role == in.role && f.Status == farm.FileStored {
-			_, err := a.o.Objects.Stat(ctx, f.Key)
-			return err == nil, nil
+		if f.Role == role && f.Status == farm.FileStored {
+			return a.holds(ctx, f.Key, f.Size)
 		}
 	}
 	return false, nil
@@ -74,34 +83,43 @@ func (a *Archive) alreadyHas(ctx context.Context, print farm.Print, in content) 
 
 // ingest puts a file, whole and checked, into the object store and notes it.
 func (a *Archive) ingest(ctx context.Context, print farm.Print, in content, file *os.File) error {
-	if in.role == farm.RoleThumbnail {
+	var slice *farm.SliceData
+	var err error
+	switch in.role {
+	case farm.RoleThumbnail:
 		return a.storePicture(ctx, print, in.role, file, in.size)
+	case farm.RoleModel:
+		if slice, err = a.sliceData(ctx, print, file, in.size); err != nil {
+			return err
+		}
 	}
 	key, err := a.keyFor(ctx, print, in)
 	if err != nil {
 		return err
 	}
-	if err := a.put(ctx, key, file, in, mediaType(in)); err != nil {
+	return a.store(ctx, print, in, key, file, slice)
+}
+
+// store puts a content into the object store and notes it as a file of a print. Nobody
+// writes or sweeps the object in between.
+func (a *Archive) store(ctx context.Context, print farm.Print, in content, key string, from io.ReadSeeker, slice *farm.SliceData) error {
+	unlock := a.keys.lock(key)
+	defer unlock()
+	if err := a.put(ctx, key, from, in); err != nil {
 		return err
-	}
-	var slice *farm.SliceData
-	if in.role == farm.RoleModel {
-		slice = a.sliceData(ctx, print, file, in.size)
 	}
 	return a.note(ctx, print, in, key, slice)
 }
 
-// put writes an object under an intent.
-func (a *Archive) put(ctx context.Context, key string, from io.ReadSeeker, in content, media string) error {
-	unlock := a.keys.lock(key)
-	defer unlock()
+// put writes an object under an intent. The caller holds its key.
+func (a *Archive) put(ctx context.Context, key string, from io.ReadSeeker, in content) error {
 	if err := a.o.Store.Intend(ctx, key, time.Now().Add(intentLasts)); err != nil {
 		return err
 	}
 	if _, err := from.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	if _, err := a.o.Objects.Put(ctx, key, from, in.size, blob.PutOptions{ContentType: media, SHA256: in.sha256}); err != nil {
+	if _, err := a.o.Objects.Put(ctx, key, from, in.size, blob.PutOptions{ContentType: mediaType(in), SHA256: in.sha256}); err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
 	return nil
@@ -109,14 +127,18 @@ func (a *Archive) put(ctx context.Context, key string, from io.ReadSeeker, in co
 
 // note commits that a file is stored.
 func (a *Archive) note(ctx context.Context, print farm.Print, in content, key string, slice *farm.SliceData) error {
-	return a.o.Store.StoreFile(ctx, farm.StoredFile{
-		PrintID: print.ID, Role: in.role, Path: print.Dir + "/" + a.shown(print, in), Name: in.name, Key: key,
-		SHA256: in.sha256, Size: in.size, MediaType: mediaType(in), Slice: slice,
-	})
+	f := stored(in, key, slice)
+	f.PrintID, f.Path = print.ID, print.Dir+"/"+f.Path
+	return a.o.Store.StoreFile(ctx, f)
+}
+
+// stored is what is noted of a content; its Path is below the print's folder.
+func stored(in content, key string, slice *farm.SliceData) farm.StoredFile {
+	return farm.StoredFile{Role: in.role, Path: shown(in), Name: in.name, Key: key, SHA256: in.sha256, Size: in.size, MediaType: mediaType(in), Slice: slice}
 }
 
 // shown is what a file is called in its print's folder.
-func (a *Archive) shown(print farm.Print, in content) string {
+func shown(in content) string {
 	name := farm.FileName(in.role, in.name)
 	if in.role == farm.RoleTimelapse && strings.EqualFold(path.Ext(in.name), ".avi") {
 		return "timelapse.avi"
@@ -125,15 +147,20 @@ func (a *Archive) shown(print farm.Print, in content) string {
 }
 
 // keyFor is where an object is: a model by its content, the rest in its print's folder.
+// A model that was stored before keeps its place, also when the store has lost it: so
+// it is back for every print of it.
 func (a *Archive) keyFor(ctx context.Context, print farm.Print, in content) (string, error) {
 	if in.role == farm.RoleModel {
+		if key, _, err := a.o.Store.Object(ctx, in.sha256); !farm.Is(err, farm.NotFound) {
+			return key, err
+		}
 		return "models/" + in.sha256 + "/" + farm.SafeName(in.name, 120), nil
 	}
 	site, err := a.o.Store.Site(ctx, print.SiteID)
 	if err != nil {
 		return "", err
 	}
-	return "prints/" + farm.Slug(site.Name, 40) + "/" + print.Dir + "/" + a.shown(print, in), nil
+	return "prints/" + farm.Slug(site.Name, 40) + "/" + print.Dir + "/" + shown(in), nil
 }
 
 func mediaType(in content) string {
@@ -154,21 +181,21 @@ func mediaType(in content) string {
 // sliceData reads what the slicer says, and takes the picture of the plate for the
 // thumbnail when there is none yet. A file that cannot be read is kept as it is: it
 // is what was printed.
-func (a *Archive) sliceData(ctx context.Context, print farm.Print, r io.ReaderAt, size int64) *farm.SliceData {
+func (a *Archive) sliceData(ctx context.Context, print farm.Print, r io.ReaderAt, size int64) (*farm.SliceData, error) {
 	f, err := threemf.Open(r, size)
 	if err != nil {
 		a.log.Warn("a 3MF cannot be read", "archive", print.ID, "err", err)
-		return nil
+		return nil, nil
 	}
 	slice := f.Slice(print.Plate)
-	plate := print.Plate
-	if plate == 0 {
-		plate = slice.Plate
+	err = a.thumbnailFrom(ctx, print, f, slice.Plate)
+	if farm.Is(err, farm.Unavailable) {
+		return nil, err
 	}
-	if err := a.thumbnailFrom(ctx, print, f, plate); err != nil {
+	if err != nil {
 		a.log.Warn("an archive has no thumbnail", "archive", print.ID, "err", err)
 	}
-	return &slice
+	return &slice, nil
 }
 
 // hashOf reads a file from its beginning.
@@ -189,22 +216,33 @@ type objectReader struct {
 	store blob.Store
 	key   string
 	size  int64
+	// failed is what the store said when it failed. Who reads a ZIP tells of a damaged
+	// one then, which would be wrong to believe.
+	failed error
 }
 
-// ReadAt is io.ReaderAt's.
+// ReadAt is io.ReaderAt's. Unlike others, this one is not for concurrent use.
 func (o *objectReader) ReadAt(p []byte, off int64) (int, error) {
 	if off >= o.size {
 		return 0, io.EOF
 	}
 	want := min(int64(len(p)), o.size-off)
-	body, _, err := o.store.Get(o.ctx, o.key, off, want)
+	n, err := o.read(p[:want], off)
+	if err != nil {
+		o.failed = err
+		return n, err
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (o *objectReader) read(p []byte, off int64) (int, error) {
+	body, _, err := o.store.Get(o.ctx, o.key, off, int64(len(p)))
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = body.Close() }()
-	n, err := io.ReadFull(body, p[:want])
-	if err == nil && n < len(p) {
-		err = io.EOF
-	}
-	return n, err
+	return io.ReadFull(body, p)
 }
