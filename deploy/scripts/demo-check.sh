@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the demo on free ports until all of its printers are connected and one has
-# shown a picture, and sees that it ends when it is told to and leaves nothing behind.
+# shown a picture and one print is archived with its file, and sees that it ends when it is told to and leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -25,7 +25,7 @@ free_port() {
 }
 
 port=$(free_port)
-DEMO_PORT=$port DEMO_PRINTERS_PORT=$((40000 + RANDOM % 1000 * 20)) DEMO_DATA="$work/data" \
+DEMO_PORT=$port DEMO_S3_PORT=$(free_port) DEMO_PRINTERS_PORT=$((40000 + RANDOM % 1000 * 20)) DEMO_DATA="$work/data" \
   bash deploy/scripts/demo.sh >"$work/out" 2>&1 &
 demo=$!
 
@@ -48,6 +48,8 @@ connected() { [ "$(api printers | grep -o '"connected":true' | wc -l)" = 6 ]; }
 within 30 connected
 picture() { api printers/2/camera/snapshot | head -c 2 | od -An -tx1 | grep -q "ff d8"; }
 within 30 picture
+archived() { api 'archives?file_status=stored' | grep -q '"sha256":"[0-9a-f]'; }
+within 60 archived
 
 kill "$demo"
 wait "$demo" || die "the demo ended with $?"

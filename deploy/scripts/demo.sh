@@ -2,6 +2,7 @@
 # Builds everything and runs a hub, an agent enrolled to it and six simulated
 # printers of different models on this machine, until Ctrl-C.
 #   DEMO_PORT           port of the hub, 8000
+#   DEMO_S3_PORT        port of the archive for S3 tools, 9000
 #   DEMO_PRINTERS_PORT  first of the printers' 18 ports, 18883
 #   DEMO_SPEED          how much faster than real the printers print, 20
 #   DEMO_DATA           where the data and the logs are, .demo
@@ -10,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 port="${DEMO_PORT:-8000}"
+s3_port="${DEMO_S3_PORT:-9000}"
 speed="${DEMO_SPEED:-20}"
 keep="${DEMO_KEEP:-0}"
 data="${DEMO_DATA:-$PWD/.demo}"
@@ -62,6 +64,9 @@ check_ports() {
   if taken 127.0.0.1 "$port"; then
     die "port $port is taken: stop what uses it, or choose another one with DEMO_PORT=8001 make demo"
   fi
+  if taken 127.0.0.1 "$s3_port"; then
+    die "port $s3_port is taken: stop what uses it, or choose another one with DEMO_S3_PORT=9001 make demo"
+  fi
   if taken "$printers" "$printers_port"; then
     die "simulated printers are running already at $printers:$printers_port: stop the other demo first"
   fi
@@ -99,11 +104,12 @@ elif [ -e "$identity" ] && ! grep -qF "\"$url\"" "$identity"; then
 fi
 mkdir -p "$data"
 
-start hub bin/bambuddy-hub serve --data "$data/hub" --listen "127.0.0.1:$port"
+start hub bin/bambuddy-hub serve --data "$data/hub" --listen "127.0.0.1:$port" --s3-listen "127.0.0.1:$s3_port"
 await 20 hub curl -fsS "$url/health"
 
 key=$(bin/bambuddy-hub apikey create --data "$data/hub" --name demo --permissions read,queue,control,admin \
   --limit-read 6000 --limit-write 600 --limit-control 600)
+{ read -r s3_key && read -r s3_secret; } < <(bin/bambuddy-hub s3 credentials create --data "$data/hub" --name demo)
 if [ ! -e "$identity" ]; then
   token=$(bin/bambuddy-hub enrolment create --data "$data/hub" --site Workshop 2>"$data/enroll.log")
   bin/bambuddy-agent enroll --token "$token" --data "$data/agent" >"$data/enroll.log" 2>&1 ||
@@ -132,6 +138,9 @@ Bambuddy is running with six simulated printers.
   API key  $key
 
   curl -H "X-API-Key: $key" $url/api/v1/printers
+  curl -H "X-API-Key: $key" $url/api/v1/archives
+
+The archive, for S3 tools (docs/archive.md): http://127.0.0.1:$s3_port, access key $s3_key, secret $s3_secret
 
 Ctrl-C stops everything. Data and logs are in $data.
 TEXT
