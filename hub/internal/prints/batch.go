@@ -37,7 +37,7 @@ func (b *batch) apply(page wire.OutboxPage) error {
 		if told := r.Kind == wire.GapKind && r.Gap != nil && r.Gap.From <= b.mark+1; r.N > b.mark+1 && !told {
 			b.gap(wire.GapRecord{From: b.mark + 1, To: r.N - 1, Reason: "the agent left them out"})
 		}
-		if err := b.record(r); err != nil {
+		if err := b.record(clean(r)); err != nil {
 			return fmt.Errorf("record %d (%s): %w", r.N, r.Kind, err)
 		}
 		b.mark = r.N

@@ -290,6 +290,7 @@ func TestNames(t *testing.T) {
 		{"", "/sdcard/model/a b.gcode", "a b", "a b.gcode"},
 		{"", "", "unnamed", "unnamed.3mf"},
 		{"../../x", "", "../../x", "x.3mf"},
+		{"", "..", "unnamed", "unnamed"},
 	} {
 		name, filename := names(&wire.PrintRecord{Name: c.title, File: c.file})
 		if name != c.name || filename != c.filename {

@@ -74,7 +74,7 @@ func names(r *wire.PrintRecord) (name, filename string) {
 	default:
 		return "unnamed", "unnamed.3mf"
 	}
-	filename = path.Base(strings.ReplaceAll(filename, `\`, "/"))
+	filename = farm.SafeName(path.Base(strings.ReplaceAll(filename, `\`, "/")), maxName)
 	if title != "" {
 		return farm.Stem(title), filename
 	}
