@@ -27,8 +27,9 @@ const tempPrefix = "part-"
 
 // files is the folder of captured files and how many bytes it may take.
 type files struct {
-	dir   string
-	quota int64
+	dir     string
+	quota   int64
+	reserve int64 // of the disk, that they leave to the journal
 
 	mu   sync.Mutex
 	used int64           // of files that are there, and being written
@@ -47,14 +48,21 @@ func (f *files) open(dir string) error {
 func (f *files) limit(quota int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	free, known := diskFree(f.dir)
+	if known {
+		f.reserve = min(mostReserve, free/10)
+	}
 	if f.quota = quota; quota > 0 {
 		return
 	}
 	f.quota = 10 << 30
-	if free, ok := diskFree(f.dir); ok {
+	if known {
 		f.quota = min(f.quota, (free+f.used)/5)
 	}
 }
+
+// mostReserve is enough for a journal at its cap.
+const mostReserve = 512 << 20
 
 // take reserves bytes, false when there are none left.
 func (f *files) take(n int64) bool {
@@ -62,6 +70,9 @@ func (f *files) take(n int64) bool {
 	defer f.mu.Unlock()
 	if f.used+n > f.quota {
 		return false
+	}
+	if free, known := diskFree(f.dir); known && free-n < f.reserve {
+		return false // others fill the disk too
 	}
 	f.used += n
 	return true

@@ -244,16 +244,18 @@ func (l *waiters) remove(w *waiter) {
 }
 
 // hand gives an answer to whoever asked, if it was one of us: every client hears
-// the answers to all.
-func (l *waiters) hand(ack bambu.Ack) {
+// the answers to all. It tells which command was answered, as far as that is known.
+func (l *waiters) hand(ack bambu.Ack) (command string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := slices.IndexFunc(l.list, func(w *waiter) bool { return w.meant(ack) })
 	if at < 0 {
-		return
+		return ack.Command
 	}
-	l.list[at].answer <- ack
+	w := l.list[at]
+	w.answer <- ack
 	l.list = slices.Delete(l.list, at, at+1)
+	return w.command
 }
 
 // meant: some firmware leaves out the command, some the sequence id.

@@ -290,13 +290,19 @@ type rig struct {
 // cleanUp ends both.
 func newRig(t *testing.T, serial string, changes ...func(*fake)) *rig {
 	t.Helper()
-	network := memnet.New()
-	r := &rig{t: t, fake: newFake(t, network, serial), pins: &memPins{}, logs: &logBuffer{}}
+	r := newIdleRig(t, serial, changes...)
+	r.Session = New(r.config(), r.deps())
+	r.run()
+	return r
+}
+
+// newIdleRig makes a printer without a session.
+func newIdleRig(t *testing.T, serial string, changes ...func(*fake)) *rig {
+	t.Helper()
+	r := &rig{t: t, fake: newFake(t, memnet.New(), serial), pins: &memPins{}, logs: &logBuffer{}}
 	for _, change := range changes {
 		change(r.fake)
 	}
-	r.Session = New(r.config(), r.deps())
-	r.run()
 	return r
 }
 

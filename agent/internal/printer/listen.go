@@ -188,8 +188,8 @@ func (s *Session) take(c *connection, payload []byte) {
 	now := time.Now()
 	c.stirred = true
 	for _, ack := range applied.Acks {
-		s.waiters.hand(ack)
-		s.stopSeen = s.stopSeen || ack.Section == "print" && ack.Command == "stop" && ack.Result == bambu.OK
+		command := s.waiters.hand(ack)
+		s.stopSeen = s.stopSeen || ack.Section == "print" && command == "stop" && !ack.Refused()
 	}
 	switch applied.Kind {
 	case bambu.KindStatus:

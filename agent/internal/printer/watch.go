@@ -38,6 +38,7 @@ func (s *Session) enter(now time.Time, fresh bool) {
 // tendBook lets the book look again when it wanted to.
 func (s *Session) tendBook(now time.Time) (next time.Time) {
 	if !s.due.IsZero() && !s.due.After(now) {
+		s.due = time.Time{} // while nothing can be entered, nothing is due
 		s.enter(now, !s.whole)
 		s.publish()
 	}

@@ -70,7 +70,7 @@ type ledger struct {
 	state   detect.State
 	kept    []byte // as written last
 	keptAt  time.Time
-	resumed bool // nothing was entered in this process yet
+	gap     bool // something may have been missed, and no picture since is written down
 	stopped bool // of pictures that could not be written down
 	failing bool
 }
@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Recorder, error) {
 		return nil, fmt.Errorf("read what is known of the prints: %w", err)
 	}
 	for serial, k := range kept {
-		l := &ledger{resumed: true}
+		l := &ledger{gap: true}
 		if len(k.State) > 0 {
 			if err := json.Unmarshal(k.State, &l.state); err != nil {
 				o.Log.Error("what was known of a printer's prints cannot be read, it is looked at anew", "printer", serial, "err", err)
@@ -114,7 +114,7 @@ func (r *Recorder) ledger(serial string) *ledger {
 	defer r.mu.Unlock()
 	l := r.books[serial]
 	if l == nil {
-		l = &ledger{resumed: true}
+		l = &ledger{gap: true}
 		r.books[serial] = l
 	}
 	return l
@@ -142,11 +142,9 @@ func (b *book) Enter(p printer.Picture) (last int64, due time.Time) {
 	l := b.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stopped = l.stopped || p.Stopped
+	l.gap, l.stopped = l.gap || p.Fresh, l.stopped || p.Stopped
 	atMS := b.recorder.clock(p.At)
-	next, records := l.state.Step(detect.Input{
-		Status: p.Status, AtMS: atMS, Fresh: p.Fresh || l.resumed, NewRun: newRun(), Stopped: l.stopped,
-	})
+	next, records := l.state.Step(detect.Input{Status: p.Status, AtMS: atMS, Fresh: l.gap, NewRun: newRun(), Stopped: l.stopped})
 	if err := b.write(next, records, p.At); err != nil {
 		if !l.failing {
 			l.failing = true
@@ -158,7 +156,7 @@ func (b *book) Enter(p printer.Picture) (last int64, due time.Time) {
 		l.failing = false
 		b.recorder.log.Info("what happens at a printer is written down again", "printer", b.serial)
 	}
-	l.state, l.stopped, l.resumed = next, false, false
+	l.state, l.stopped, l.gap = next, false, false
 	if at, ok := next.Due(atMS); ok {
 		due = p.At.Add(time.Duration(at-atMS) * time.Millisecond)
 	}

@@ -74,6 +74,9 @@ func (s *server) projectRoutes() {
 		id: "delete_project", method: http.MethodDelete, path: "/projects/{id}", tag: tag, summary: "Delete Project",
 		about: "Its archives stay.", needs: farm.Queue, limit: auth.WriteClass,
 	}, func(ctx context.Context, in *ByID) (*body[Deleted], error) {
+		if err := runsHub(ctx); err != nil {
+			return nil, err
+		}
 		if err := s.projects.DeleteProject(ctx, in.ID); err != nil {
 			return nil, err
 		}
@@ -103,6 +106,9 @@ func (s *server) listProjects(ctx context.Context, in *listProjectsInput) (*list
 type createProjectInput struct{ Body NewProject }
 
 func (s *server) createProject(ctx context.Context, in *createProjectInput) (*body[Project], error) {
+	if err := runsHub(ctx); err != nil {
+		return nil, err
+	}
 	b := in.Body
 	p := farm.Project{Name: b.Name, Description: b.Description, Color: b.Color, TargetCount: b.TargetCount, Status: "active"}
 	if err := checkProject(&p); err != nil {
@@ -116,7 +122,19 @@ type updateProjectInput struct {
 	Body ProjectChange
 }
 
+// runsHub refuses a caller who is limited to certain sites or printers: projects are
+// everybody's.
+func runsHub(ctx context.Context) error {
+	if who := auth.From(ctx); !who.AllPrinters() || who.Sites() != nil {
+		return farm.Errorf(farm.Forbidden, "this key is limited to certain sites or printers and cannot change projects, which belong to all")
+	}
+	return nil
+}
+
 func (s *server) updateProject(ctx context.Context, in *updateProjectInput) (*body[Project], error) {
+	if err := runsHub(ctx); err != nil {
+		return nil, err
+	}
 	p, err := s.projects.Project(ctx, in.ID)
 	if err != nil {
 		return nil, err

@@ -68,7 +68,8 @@ type entry struct {
 	fresh  bool // the agent's present session speaks of reports of the printer
 	dirty  bool // not saved since the last change
 	online announced
-	warned bool // a frame under a wrong fence was logged
+	warned bool   // a frame under a wrong fence was logged
+	did    string // its word when it was in contact last, or was remembered to be
 
 	saved       *View // as it is in the database; nil: it is not
 	savedOnline bool  // and what was announced of it then
@@ -229,7 +230,10 @@ func (f *Fleet) change(e *entry, set func(*View)) {
 	a := f.agents[v.Printer.AgentID]
 	v.AgentConnected = a != nil && a.up
 	v.Connected = v.AgentConnected && e.fresh && v.Connection.State == wire.Online
-	v.State = f.settledWord(e.view.State, v)
+	v.State = f.settledWord(e, v)
+	if v.Connected {
+		e.did = v.State
+	}
 	v.Version++
 	e.view = &v
 	e.dirty = true

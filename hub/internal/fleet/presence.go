@@ -61,6 +61,7 @@ func (f *Fleet) RemoveAgent(agentID int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.agents, agentID)
+	delete(f.settled, agentID)
 	f.agentChanged(agentID)
 }
 
@@ -187,5 +188,6 @@ func (f *Fleet) remember(e *entry, s farm.PrinterState, back time.Time) {
 		return
 	}
 	e.view.Known = true
+	e.did = stateWord(true, e.view.Status.Job.GcodeState)
 	e.saved, e.savedOnline = e.view, s.Connected
 }

@@ -10,8 +10,7 @@ func (f *Fleet) Settle(agentID, n int64) {
 	defer f.mu.Unlock()
 	f.settled[agentID] = n
 	for _, e := range f.printers {
-		v := e.view
-		if v.Printer.AgentID == agentID && v.Outbox > 0 && v.State != stateWord(v.Connected, v.Status.Job.GcodeState) {
+		if v := e.view; v.Printer.AgentID == agentID && f.settledWord(e, *v) != v.State {
 			f.change(e, func(*View) {})
 		}
 	}
@@ -19,11 +18,11 @@ func (f *Fleet) Settle(agentID, n int64) {
 
 // settledWord is the word for what a printer does, or still does as far as is
 // settled. f.mu is held.
-func (f *Fleet) settledWord(before string, v View) string {
+func (f *Fleet) settledWord(e *entry, v View) string {
 	word := stateWord(v.Connected, v.Status.Job.GcodeState)
 	over := word == Idle || word == Finished || word == Failed
-	if over && inPrint(before) && v.Outbox > f.settled[v.Printer.AgentID] {
-		return before
+	if over && inPrint(e.did) && v.Outbox > f.settled[v.Printer.AgentID] {
+		return e.did
 	}
 	return word
 }

@@ -22,6 +22,7 @@ type memStore struct {
 	failing   error         // of every call
 	slow      chan struct{} // not nil: SeenAgent and ConfigAcked wait for it
 	revisions map[int64]int64
+	looks     int // at the revisions
 }
 
 func newMemStore() *memStore {
@@ -92,6 +93,7 @@ func (m *memStore) wait(ctx context.Context) {
 func (m *memStore) Revisions(context.Context) (map[int64]farm.AgentRevision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.looks++
 	if m.failing != nil {
 		return nil, m.failing
 	}

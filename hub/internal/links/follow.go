@@ -51,13 +51,16 @@ func (l *Links) followEvents(ctx context.Context) {
 	}
 }
 
-// changesConfig is true but for the events that come often and change no config.
+// changesConfig tells whether an event may change what an agent must hear of. Most do
+// not: prints and archives tell much, and often.
 func changesConfig(kind string) bool {
 	switch kind {
-	case farm.EventPrinterOnline, farm.EventPrinterOffline, farm.EventAgentOnline, farm.EventAgentOffline, farm.EventAgentDuplicate:
-		return false
+	case farm.EventPrinterAdded, farm.EventPrinterUpdated, farm.EventPrinterRemoved,
+		farm.EventAgentEnrolled, farm.EventAgentUpdated, farm.EventAgentRevoked, farm.EventAgentRemoved,
+		farm.EventSiteAdded, farm.EventSiteUpdated, farm.EventSiteRemoved:
+		return true
 	}
-	return true
+	return false
 }
 
 // followRevisions compares the store with the sessions whenever it is nudged.

@@ -70,12 +70,17 @@ func (s *session) followOutbox(ctx context.Context) error {
 			return err
 		}
 		at := time.Now()
-		if len(page.Records) == 0 {
-			continue
+		if len(page.Records) == 0 && page.First <= mark+1 {
+			continue // nothing is new, and nothing is lost
 		}
-		if mark, err = s.links.o.Prints.Apply(ctx, s.agent, page, at); err != nil {
+		applied, err := s.links.o.Prints.Apply(ctx, s.agent, page, at)
+		if err != nil {
 			return err
 		}
+		if applied <= mark { // it would be asked for again at once, and again
+			return farm.Errorf(farm.Conflict, "the agent answered with records up to %d, after %d was asked for", applied, mark)
+		}
+		mark = applied
 		if err := s.ack(ctx, epoch, mark); err != nil {
 			return err
 		}

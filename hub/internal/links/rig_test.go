@@ -97,7 +97,8 @@ type testAgent struct {
 	streams      int
 	mute         chan struct{} // not nil: nothing is answered until it is closed
 	bulk         http.Handler
-	received     int // commands
+	outbox       *testOutbox // nil: none
+	received     int         // commands
 }
 
 // enrolled is an agent the hub knows, on a host of its own.
@@ -192,7 +193,10 @@ func (a *testAgent) serve(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/v1/hello":
 		_ = json.NewEncoder(w).Encode(wire.Hello{
 			AgentID: a.who.AgentID, BootID: a.who.BootID, Version: "1.2.3", Platform: "linux/amd64", Capabilities: a.capabilities,
+			Epoch: a.outbox.named(),
 		})
+	case a.outbox != nil && strings.HasPrefix(r.URL.Path, "/v1/outbox"):
+		a.outbox.serve(w, r)
 	case r.URL.Path == "/v1/config":
 		a.putConfig(w, r)
 	case r.URL.Path == "/v1/state":

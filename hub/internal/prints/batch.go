@@ -26,7 +26,7 @@ type batch struct {
 
 func (b *batch) apply(page wire.OutboxPage) error {
 	b.mark = b.tx.Mark()
-	if len(page.Records) > 0 && page.First > b.mark+1 {
+	if page.First > b.mark+1 {
 		b.gap(wire.GapRecord{From: b.mark + 1, To: page.First - 1, Reason: "the agent no longer keeps them"})
 		b.mark = page.First - 1
 	}

@@ -19,22 +19,15 @@ func (b *batch) file(r wire.OutboxRecord) error {
 	switch {
 	case err != nil:
 		return err
-	case !known && r.Kind == wire.FileUnavailable:
-		return b.pass(r, errNoRun)
-	case known && p.AgentID != b.agent.ID && p.AgentID != 0:
-		return b.pass(r, errForeign)
 	case !farm.FileRole(string(r.File.Role)), r.Kind == wire.FileReady && !farm.IsSHA256(r.File.SHA256):
 		return b.pass(r, errBad)
+	case r.Kind == wire.FileReady:
+		return b.want(p, *r.File)
+	case !known:
+		return b.pass(r, errNoRun)
 	}
-	if r.Kind == wire.FileReady { // also of a print that is gone: its agent is to be told that nobody wants the file
-		b.pulls = true
-		return b.tx.AddPull(farm.Pull{
-			PrintID: p.ID, RunID: r.File.RunID, AgentID: b.agent.ID, Role: string(r.File.Role),
-			SHA256: r.File.SHA256, Size: r.File.Size, Name: r.File.Name, NextAt: b.at,
-		})
-	}
-	if !p.DeletedAt.IsZero() {
-		return nil
+	if own, err := b.goesOn(p, r); err != nil || !own || !p.DeletedAt.IsZero() {
+		return err // another agent goes on with it, and may still bring the file
 	}
 	if r.File.Role == wire.RoleModel && p.FileStatus != farm.FileStored {
 		p.FileStatus, p.FileError = farm.FileMissing, r.File.Reason
@@ -46,5 +39,14 @@ func (b *batch) file(r wire.OutboxRecord) error {
 	return b.tx.PutFile(farm.PrintFile{
 		PrintID: p.ID, SiteID: p.SiteID, Role: string(r.File.Role), Path: p.Dir + "/" + farm.FileName(string(r.File.Role), p.Filename),
 		Status: farm.FileMissing, Reason: r.File.Reason, CreatedAt: b.at,
+	})
+}
+
+// want notes a file to be fetched. When there is no such print, or it was deleted, the
+// agent is only to be told that nobody wants the file: until then it keeps it.
+func (b *batch) want(p farm.Print, f wire.FileRecord) error {
+	b.pulls = true
+	return b.tx.AddPull(farm.Pull{
+		PrintID: p.ID, RunID: f.RunID, AgentID: b.agent.ID, Role: string(f.Role), SHA256: f.SHA256, Size: f.Size, Name: f.Name, NextAt: b.at,
 	})
 }

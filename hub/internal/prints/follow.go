@@ -11,6 +11,10 @@ import (
 // cursor names the follower that ends the prints of removed printers.
 const cursor = "prints"
 
+// cursorEvery is after how many events at the latest the cursor is kept, so that a
+// restart does not read them all again.
+const cursorEvery = 1000
+
 // retryEvery is how long a follower waits that could not go on.
 const retryEvery = 5 * time.Second
 
@@ -37,22 +41,29 @@ func (p *Prints) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept := after
 	return p.o.Events.Follow(ctx, after, func(e farm.Event) error {
+		var err error
 		switch e.Kind {
 		case farm.EventArchiveUpdated:
-			return p.reload(ctx, e)
+			err = p.reload(ctx, e)
 		case farm.EventPrinterRemoved:
-			if err := p.abandon(ctx, e); err != nil {
-				return err
-			}
-			return p.o.Store.SetCursor(ctx, cursor, e.ID)
+			err = p.abandon(ctx, e)
 		}
-		return nil
+		if err != nil || e.Kind != farm.EventPrinterRemoved && e.ID < kept+cursorEvery {
+			return err
+		}
+		kept = e.ID
+		return p.o.Store.SetCursor(ctx, cursor, e.ID)
 	})
 }
 
 // reload takes over what people, or its file, have told of an open print.
 func (p *Prints) reload(ctx context.Context, e farm.Event) error {
+	if err := p.order.Acquire(ctx, alone); err != nil {
+		return err
+	}
+	defer p.order.Release(alone)
 	one, open := p.Current(e.PrinterID)
 	var data struct {
 		ID        int64 `json:"id"`
@@ -62,6 +73,9 @@ func (p *Prints) reload(ctx context.Context, e farm.Event) error {
 		return nil
 	}
 	now, err := p.o.Store.Print(ctx, one.ID)
+	if farm.Is(err, farm.NotFound) {
+		return nil // it was deleted a moment later: there is nothing to show
+	}
 	if err != nil {
 		return err
 	}
@@ -72,24 +86,13 @@ func (p *Prints) reload(ctx context.Context, e farm.Event) error {
 // abandon ends the print that was open at a printer that is gone: how it ends,
 // nobody will tell.
 func (p *Prints) abandon(ctx context.Context, e farm.Event) error {
-	var b *batch
-	err := p.o.Store.ApplyPrints(ctx, 0, "", func(tx Tx) error {
-		b = &batch{tx: tx, at: e.At, log: p.log, touched: map[int64]farm.Print{}}
-		open, is, err := tx.Open(e.PrinterID)
+	_, err := p.change(ctx, 0, "", batch{at: e.At}, func(b *batch) error {
+		open, is, err := b.tx.Open(e.PrinterID)
 		if err != nil || !is {
 			return err
 		}
-		open.Status, open.TimeEstimated, open.Paused = farm.StatusUnknown, true, false
-		open.Weigh()
-		if err := b.save(open); err != nil {
-			return err
-		}
-		b.tell(farm.EventPrintComplete, e.At, open, nil)
-		return nil
-	})
-	if err != nil {
+		_, err = b.giveUp(open, e.At)
 		return err
-	}
-	p.keep(b.touched)
-	return nil
+	})
+	return err
 }

@@ -8,14 +8,14 @@ import (
 	"bambuddy/shared/wire"
 )
 
-// print applies a record of a print.
+// print applies a record of a print. That of a run that is known needs no other proof
+// than the run's id, whoever brings it: an agent that was enrolled anew goes on with its
+// journal, and one that gave its printer up may tell late what it had seen.
 func (b *batch) print(r wire.OutboxRecord) error {
 	p, seq, known, err := b.tx.Run(r.Print.RunID)
 	switch {
 	case err != nil:
 		return err
-	case known && p.AgentID != b.agent.ID && p.AgentID != 0:
-		return b.pass(r, errForeign)
 	case known && r.Print.Seq <= seq && r.Kind != wire.PrintFinished:
 		return nil // told before, in another epoch: an end is known by the status instead
 	case !known:
@@ -30,7 +30,26 @@ func (b *batch) print(r wire.OutboxRecord) error {
 	if !p.DeletedAt.IsZero() {
 		return nil // somebody deleted it: what comes now is of no use
 	}
+	own, err := b.goesOn(p, r)
+	switch {
+	case err != nil:
+		return err
+	case own:
+		p.AgentID = b.agent.ID
+	case r.Print.Outcome == wire.Unknown:
+		return nil // another agent has gone on with it, and may know better
+	}
 	return b.move(p, r)
+}
+
+// goesOn tells whether it is this agent that goes on with a print: it did so far, or
+// holds the printer now.
+func (b *batch) goesOn(p farm.Print, r wire.OutboxRecord) (bool, error) {
+	if p.AgentID == b.agent.ID || p.AgentID == 0 {
+		return true, nil
+	}
+	printer, err := b.printer(r.Serial)
+	return printer.AgentID == b.agent.ID, err
 }
 
 // meet finds or makes the print of a run that is heard of for the first time. It
@@ -108,13 +127,8 @@ func (b *batch) revive(p farm.Print, r wire.OutboxRecord) (farm.Print, error) {
 // ended unseen.
 func (b *batch) displace(open farm.Print, r wire.OutboxRecord) error {
 	at, _ := b.happened(r)
-	open.Status, open.TimeEstimated, open.Paused = farm.StatusUnknown, true, false
-	open.Weigh()
-	if err := b.save(open); err != nil {
-		return err
-	}
-	b.tell(farm.EventPrintComplete, at, open, nil)
-	return nil
+	_, err := b.giveUp(open, at)
+	return err
 }
 
 // begin makes the print of a run.
@@ -146,6 +160,21 @@ func (b *batch) begin(printer farm.Printer, r wire.OutboxRecord) (farm.Print, er
 		return p, err
 	}
 	b.tell(farm.EventPrintStarted, began, p, nil)
+	if printer.ID == 0 { // removed: its agent is told so, and may never tell how it ended
+		return b.giveUp(p, at)
+	}
+	return p, nil
+}
+
+// giveUp ends a print of which nobody knows how it ended, or ever will. An end that is
+// proven later still counts.
+func (b *batch) giveUp(p farm.Print, noticed time.Time) (farm.Print, error) {
+	p.Status, p.TimeEstimated, p.Paused = farm.StatusUnknown, true, false
+	p.Weigh()
+	if err := b.save(p); err != nil {
+		return p, err
+	}
+	b.tell(farm.EventPrintComplete, noticed, p, nil)
 	return p, nil
 }
 

@@ -12,8 +12,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
@@ -72,10 +75,18 @@ type Options struct {
 	Log    *slog.Logger
 }
 
+// alone is the share of the order of who wants nobody beside.
+const alone = math.MaxInt64
+
 // Prints applies outboxes. Its methods may be called concurrently.
 type Prints struct {
 	o   Options
 	log *slog.Logger
+
+	// order is held from the begin of a transaction until its outcome is in open, by any
+	// number of them; who reads a print for open holds all of it, so that what was read
+	// is not older than what is in open by then.
+	order *semaphore.Weighted
 
 	mu   sync.RWMutex
 	open map[int64]farm.Print // by printer: what is under way, as committed
@@ -89,7 +100,7 @@ func New(o Options) *Prints {
 	if o.Wanted == nil {
 		o.Wanted = func() {}
 	}
-	return &Prints{o: o, log: o.Log, open: map[int64]farm.Print{}}
+	return &Prints{o: o, log: o.Log, open: map[int64]farm.Print{}, order: semaphore.NewWeighted(alone)}
 }
 
 // Load reads the prints that are under way.
@@ -127,20 +138,35 @@ func (p *Prints) Mark(ctx context.Context, agentID int64, epoch string) (int64, 
 // hub's clock, and gives the number up to which everything is now applied. Either
 // all of it is, or nothing.
 func (p *Prints) Apply(ctx context.Context, agent farm.Agent, page wire.OutboxPage, at time.Time) (int64, error) {
-	var b *batch
-	err := p.o.Store.ApplyPrints(ctx, agent.ID, page.Epoch, func(tx Tx) error {
-		b = &batch{tx: tx, agent: agent, clock: page.Clock, at: at, log: p.log, touched: map[int64]farm.Print{}}
-		return b.apply(page)
-	})
+	b, err := p.change(ctx, agent.ID, page.Epoch, batch{agent: agent, clock: page.Clock, at: at}, func(b *batch) error { return b.apply(page) })
 	if err != nil {
 		return 0, fmt.Errorf("apply the outbox of agent %d: %w", agent.ID, err)
 	}
-	p.keep(b.touched)
 	p.o.Settled(agent.ID, b.mark)
 	if b.pulls {
 		p.o.Wanted()
 	}
 	return b.mark, nil
+}
+
+// change runs fn, perhaps more than once, in one transaction, and takes over what it
+// has committed.
+func (p *Prints) change(ctx context.Context, agentID int64, epoch string, with batch, fn func(*batch) error) (*batch, error) {
+	if err := p.order.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer p.order.Release(1)
+	var b *batch
+	err := p.o.Store.ApplyPrints(ctx, agentID, epoch, func(tx Tx) error {
+		one := with
+		b = &one
+		b.tx, b.log, b.touched = tx, p.log, map[int64]farm.Print{}
+		return fn(b)
+	})
+	if err == nil {
+		p.keep(b.touched)
+	}
+	return b, err
 }
 
 // keep takes over what a transaction has committed.

@@ -212,8 +212,16 @@ func TestWhoseRecordsCount(t *testing.T) {
 	r := newRig(t)
 	delete(r.printers, "P1") // removed: what was printed is kept all the same
 	r.says(rec(wire.PrintStarted, "r1", 1, nil))
-	if p := r.only(); p.PrinterID != 0 || p.Serial != "P1" || p.SiteID != 3 {
-		t.Errorf("of a removed printer: %+v", p)
+	if p := r.only(); p.PrinterID != 0 || p.Serial != "P1" || p.SiteID != 3 || p.Status != farm.StatusUnknown {
+		t.Errorf("of a removed printer: %+v", p) // under way for ever, it could never be deleted
+	}
+	if _, open := r.prints.Current(0); open {
+		t.Error("something is under way at no printer")
+	}
+	r.now = r.now.Add(time.Hour)
+	r.says(rec(wire.PrintFinished, "r1", 2, ended(wire.Success)))
+	if p := r.only(); p.Status != farm.StatusSuccess || *p.Duration != 3600 {
+		t.Errorf("when its end was told all the same: %+v", p)
 	}
 }
 
@@ -238,6 +246,58 @@ func TestFiles(t *testing.T) {
 	r.says(file(wire.FileUnavailable, wire.FileRecord{RunID: "r1", Role: wire.RoleModel, Reason: "not on the card"}))
 	if p := r.only(); p.FileStatus != farm.FileMissing || p.FileError != "not on the card" {
 		t.Errorf("the print says %s, %q", p.FileStatus, p.FileError)
+	}
+}
+
+// A printer is given to another agent in the middle of a print. What the first one has
+// seen and captured still counts; what it gave up, the other may still bring.
+func TestWhatAFormerAgentTellsLate(t *testing.T) {
+	const sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	r := newRig(t)
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	p := r.only()
+	p.AgentID = 8
+	r.table.prints[1] = p
+	r.printers["P1"] = farm.Printer{ID: 1, Serial: "P1", SiteID: 3, AgentID: 8, Fence: 3}
+	for _, kind := range []wire.RecordKind{wire.FileReady, wire.FileUnavailable} {
+		r.says(wire.OutboxRecord{Kind: kind, File: &wire.FileRecord{RunID: "r1", Role: wire.RoleModel, SHA256: sha}})
+	}
+	if len(r.pulls) != 1 || r.pulls[0].PrintID != 1 || r.pulls[0].AgentID != 7 || r.pulls[0].RunID != "r1" {
+		t.Errorf("pulls %+v", r.pulls)
+	}
+	if len(r.files) != 0 || r.only().FileStatus != farm.FilePending {
+		t.Errorf("files %+v, the print says %s", r.files, r.only().FileStatus)
+	}
+	r.says(rec(wire.PrintFinished, "r1", 2, ended(wire.Unknown)))
+	if p := r.only(); p.Status != farm.StatusPrinting || p.AgentID != 8 {
+		t.Errorf("what it does not know ended the print: %s", p.Status)
+	}
+	r.says(rec(wire.PrintFinished, "r1", 3, ended(wire.Success)))
+	if p := r.only(); p.Status != farm.StatusSuccess {
+		t.Errorf("what it saw does not count: %s", p.Status)
+	}
+}
+
+// An agent that was enrolled anew on its data directory goes on with its journal.
+func TestAnAgentEnrolledAnew(t *testing.T) {
+	r := newRig(t)
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	p := r.only()
+	p.AgentID = 5 // as which it was known
+	r.table.prints[1] = p
+	r.says(rec(wire.PrintPaused, "r1", 2, nil))
+	r.says(wire.OutboxRecord{Kind: wire.FileUnavailable, File: &wire.FileRecord{RunID: "r1", Role: wire.RoleModel, Reason: "gone"}})
+	if p := r.only(); p.AgentID != 7 || !p.Paused || p.FileStatus != farm.FileMissing {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Records that the agent no longer keeps, when it has none at all.
+func TestAPageThatIsEmptyTellsOfAGapToo(t *testing.T) {
+	r := newRig(t)
+	page := wire.OutboxPage{Epoch: "E1", First: 8, Last: 7, Clock: wire.Clock{ProcessID: "boot"}}
+	if n, err := r.prints.Apply(t.Context(), agent, page, began); err != nil || n != 7 || !slices.Equal(r.kinds(), []string{"agent_gap"}) {
+		t.Errorf("%d, %v, events %v", n, err, r.kinds())
 	}
 }
 

@@ -24,6 +24,8 @@ type table struct {
 	events   []farm.Event
 	printers map[string]farm.Printer
 	fail     error // of the next transaction, when it is about to commit
+	cursor   int64
+	reading  func() // called when a print was read, before it is given
 }
 
 type run struct{ print, seq int64 }
@@ -70,11 +72,23 @@ func (m memoryStore) OpenPrints(context.Context) (out []farm.Print, err error) {
 	return out, nil
 }
 
-func (m memoryStore) Print(_ context.Context, id int64) (farm.Print, error) { return m.prints[id], nil }
+func (m memoryStore) Print(_ context.Context, id int64) (farm.Print, error) {
+	p, ok := m.prints[id]
+	if m.reading != nil {
+		m.reading()
+	}
+	if !ok {
+		return p, farm.Errorf(farm.NotFound, "no print %d", id)
+	}
+	return p, nil
+}
 
-func (m memoryStore) Cursor(context.Context, string) (int64, error) { return 0, nil }
+func (m memoryStore) Cursor(context.Context, string) (int64, error) { return m.cursor, nil }
 
-func (m memoryStore) SetCursor(context.Context, string, int64) error { return nil }
+func (m memoryStore) SetCursor(_ context.Context, _ string, id int64) error {
+	m.cursor = id
+	return nil
+}
 
 type memoryTx struct {
 	*table
