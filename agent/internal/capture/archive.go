@@ -10,6 +10,7 @@ import (
 // archive is what a capture wants of a 3MF.
 type archive struct {
 	file   *threemf.File
+	title  string  // as its makers called it, "" when they did not
 	plates []plate // those that were sliced
 }
 
@@ -31,7 +32,7 @@ func open3MF(r io.ReaderAt, size int64) (archive, verdict) {
 		}
 		return archive{}, no
 	}
-	a := archive{file: f}
+	a := archive{file: f, title: f.Title}
 	for _, p := range f.Plates() {
 		if p.GcodePath != "" {
 			a.plates = append(a.plates, plate{p.Index, p.TotalLayers})

@@ -52,6 +52,8 @@ const (
 const (
 	failPause   = 10 * time.Second // doubles
 	longestFail = 15 * time.Minute
+	quickFail   = 2 * time.Second // before what videos there are is asked for again, so often:
+	quickFails  = 5
 	maxFails    = 680 // about a week
 	maxBroke    = 20  // transfers that break off, of one file
 )

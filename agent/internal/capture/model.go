@@ -23,7 +23,7 @@ func (v *visit) model(i *item) error {
 	if len(fits) > 0 {
 		return s.take(fits[0])
 	}
-	if i.Misses >= quickTries {
+	if i.Misses >= quickTries && !s.hidden() {
 		if f, ok := s.newest(); ok {
 			return s.take(f)
 		}
@@ -95,12 +95,24 @@ func (s *search) check(f found, m archive) (plate int, no verdict) {
 	}
 	want := s.layers()
 	switch {
+	case f.newest && s.ofAnother(m.title):
+		no.problem = fmt.Sprintf("it is %q", m.title)
 	case f.newest && (want == 0 || p.layers == 0):
 		no.problem = "nothing proves that it is this print's"
 	case want > 0 && p.layers > 0 && want != p.layers && (f.newest || s.i.Misses < quickTries):
 		no.problem, no.doubt = fmt.Sprintf("its plate has %d layers, the print %d", p.layers, want), true
 	}
 	return p.number, no
+}
+
+// ofAnother: a 3MF of that title is another print's. Layers and plate alone prove little:
+// things that are printed one after the other are often equally high.
+func (s *search) ofAnother(title string) bool {
+	if title == "" || len(s.names.stems) == 0 {
+		return false
+	}
+	_, ok := s.names.fit(title + ".3mf")
+	return !ok
 }
 
 // plateOf finds the print's plate; one with number 0 is any of several.
@@ -180,6 +192,10 @@ func (s *search) noCard() bool { return off(s.status.Machine.Storage) }
 func (s *search) inner() bool {
 	return s.ownStorage() && strings.HasPrefix(s.i.Job.File, "/data/") && s.i.Job.Kind != "cloud"
 }
+
+// hidden: the file may well be where nobody can see it, so the newest of those that can
+// be seen is another print's.
+func (s *search) hidden() bool { return s.ownStorage() && s.i.Job.Kind != "cloud" }
 
 // ownStorage: models with a storage that their file server does not show.
 func (v *visit) ownStorage() bool {

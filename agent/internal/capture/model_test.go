@@ -220,17 +220,20 @@ func TestOutOfReach(t *testing.T) {
 // The file that was written last is a guess, for which more must speak than its date.
 func TestNewest(t *testing.T) {
 	for name, c := range map[string]struct {
+		title  string
 		layers int
 		plates []int
 		ok     bool
 	}{
-		"fits":        {50, []int{1}, true},
-		"layers":      {51, []int{1}, false},
-		"other plate": {50, []int{2}, false},
+		"fits":        {"X", 50, []int{1}, true},
+		"untitled":    {"", 50, []int{1}, true},
+		"title":       {"the one before", 50, []int{1}, false},
+		"layers":      {"X", 51, []int{1}, false},
+		"other plate": {"X", 50, []int{2}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 0, func(r *rig) {
-				model := sliced3MF(t, "a", c.layers, c.plates...)
+				model := sliced3MF(t, c.title, c.layers, c.plates...)
 				r.put("/elsewhere named.3mf", model)
 				r.start(runA, cloudPrint("x", 1))
 				r.after(time.Minute)
@@ -245,6 +248,20 @@ func TestNewest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a slicer sends over the network to a printer with a storage of its own goes there,
+// so the newest file on the stick is the one of a print before.
+func TestNewestOnTheStick(t *testing.T) {
+	bubble(t, 0, func(r *rig) {
+		r.status.Machine.Model = "P2S"
+		r.put("/the one before.3mf", sliced3MF(t, "", 50, 1))
+		r.start(runA, wire.PrintRecord{
+			Name: "x", File: "x.3mf", PrintKind: "local", Plate: bambu.Some(1), TotalLayers: bambu.Some(50), Timelapse: bambu.Some(false),
+		})
+		r.after(3 * time.Hour)
+		r.lacks(runA, wire.RoleModel, `no file for "x"`)
+	})
 }
 
 // One that lay there for days is not the print's, whatever it holds.

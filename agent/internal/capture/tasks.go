@@ -28,6 +28,7 @@ type job struct {
 	StartMS   int64           `json:"start_ms"` // when it was told of; wall clock
 	EndMS     int64           `json:"end_ms,omitempty"`
 	Ended     bool            `json:"ended,omitempty"`
+	Barely    bool            `json:"barely,omitempty"` // it ended without a layer, or nobody knows how: perhaps with the power
 }
 
 // state is a task's own memory, kept in the journal.
@@ -92,6 +93,7 @@ func jobOf(r wire.OutboxRecord, now time.Time) job {
 	}
 	if r.Kind == wire.PrintFinished {
 		j.Ended, j.EndMS = true, now.UnixMilli()-r.AgoMS
+		j.Barely = p.Outcome == wire.Unknown || p.Outcome != wire.Success && p.Layer.Value == 0
 	}
 	if p.StartedAgoMS.Known {
 		j.StartMS = now.UnixMilli() - p.StartedAgoMS.Value

@@ -58,14 +58,15 @@ func isVideo(e wire.FileEntry) bool {
 
 // others tells of another print of this printer that is over and waits for its video:
 // of a later one, which makes it doubtful whose a new video is unless this print is
-// known to have been recorded, or of an earlier one that was.
+// known to have been recorded and to have come to something, or of an earlier one that
+// was.
 func (v *visit) others(i *item, later bool) bool {
 	return slices.ContainsFunc(v.items, func(o *item) bool {
 		if o.Role != wire.RoleTimelapse || o.RunID == i.RunID || !o.over || !o.Job.Timelapse.Value {
 			return false
 		}
 		if later {
-			return o.ID > i.ID && !i.Job.Timelapse.Value
+			return o.ID > i.ID && (!i.Job.Timelapse.Value || i.Job.Barely)
 		}
 		return o.ID < i.ID
 	})

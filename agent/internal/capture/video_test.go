@@ -127,6 +127,35 @@ func TestVideosOfTwo(t *testing.T) {
 	})
 }
 
+// A print that went with the power has no video: the next one that there is belongs to
+// the print after it, though the first one waits for longer.
+func TestVideoOfTheNext(t *testing.T) {
+	for name, end := range map[string]wire.PrintRecord{
+		"power cut":        {Outcome: wire.Unknown, Layer: bambu.Some(20)},
+		"before its start": {Outcome: wire.Aborted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 0, func(r *rig) {
+				p := recorded(bambu.Some(true))
+				r.start(runA, p)
+				r.after(time.Minute)
+				p.Outcome, p.Layer = end.Outcome, end.Layer
+				r.tell(wire.PrintFinished, runA, p, nil)
+				r.after(20 * time.Second)
+				p = recorded(bambu.Some(true))
+				r.start(runB, p)
+				r.after(2 * time.Minute)
+				r.finish(runB, p)
+				r.after(5 * time.Second)
+				r.put("/timelapse/video_2.mp4", []byte("second"))
+				r.after(3 * time.Minute)
+				r.lacks(runA, wire.RoleTimelapse, "before a later print ended")
+				r.got(runB, wire.RoleTimelapse, []byte("second"))
+			})
+		})
+	}
+}
+
 // A video is never taken twice, also when the second print has none.
 func TestVideoClaimedOnce(t *testing.T) {
 	bubble(t, 0, func(r *rig) {

@@ -207,6 +207,9 @@ func (v *visit) unreached(why error) error {
 			continue
 		}
 		wait := doubled(failPause, longestFail, i.Fails)
+		if i.Role == wire.RoleTimelapse && !i.Known && i.Fails <= quickFails { // it must be known before the print ends
+			wait = quickFail
+		}
 		i.in(wait)
 		v.log.Debug("a capture waits for the printer", "run", i.RunID, "role", string(i.Role), "tries", i.Fails, "again_in", wait, "err", why)
 		if err := v.save(i); err != nil {

@@ -38,6 +38,7 @@ func (s *Session) listen(ctx context.Context, c *connection) error {
 	s.online.Store(c)
 	defer s.online.Store(nil)
 	s.wantFull, s.whole = true, false // what changed in the meantime was missed
+	s.bridged = !s.lastReport.IsZero() && now.Sub(s.lastReport) < s.every()
 	if err := s.askVersion(c, now); err != nil {
 		return err
 	}

@@ -81,8 +81,10 @@ type memory struct {
 	connection wire.Connection
 
 	complete bool      // state rests on a full report
+	bridged  bool      // the connection before was lost only a moment ago
 	outbox   int64     // number of the last record of the book
 	due      time.Time // when the book wants to look again
+	withheld bool      // the state holds what the book could not write down
 	stopSeen bool      // a stop was acknowledged since the book looked last
 }
 
@@ -244,9 +246,13 @@ func (s *Session) become(state wire.ConnState, detail string, cause error) {
 	s.publish()
 }
 
-// publish makes the present state everybody's.
+// publish makes the present state everybody's; what is withheld stays as it was.
 func (s *Session) publish() {
-	s.latest.Store(&Snapshot{Status: s.state.Status(), Connection: s.connection, LastReport: s.lastReport, Outbox: s.outbox, whole: s.whole})
+	status := s.state.Status()
+	if s.withheld {
+		status = s.latest.Load().Status
+	}
+	s.latest.Store(&Snapshot{Status: status, Connection: s.connection, LastReport: s.lastReport, Outbox: s.outbox, whole: s.whole})
 	s.deps.Changed()
 }
 

@@ -21,18 +21,22 @@ type memBook struct {
 	shown    []Snapshot
 	number   int64
 	wait     time.Duration // until it wants to look again, 0: it does not
+	full     bool          // it can write nothing down
 }
 
-func (b *memBook) Enter(p Picture) (int64, time.Time) {
+func (b *memBook) Enter(p Picture) (int64, time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pictures = append(b.pictures, p)
 	b.shown = append(b.shown, b.session.Snapshot())
+	if b.full {
+		return b.number, time.Time{}, false
+	}
 	b.number++
 	if b.wait == 0 {
-		return b.number, time.Time{}
+		return b.number, time.Time{}, true
 	}
-	return b.number, p.At.Add(b.wait)
+	return b.number, p.At.Add(b.wait), true
 }
 
 // take gives the pictures since it was called last.
@@ -282,6 +286,30 @@ func TestNothingIsDueWithoutAState(t *testing.T) {
 		}
 		if pictures, _ := book.take(); len(pictures) != 0 {
 			t.Errorf("entered %q", words(pictures))
+		}
+	})
+}
+
+// What happened and could not be written down is shown to nobody; once it can be, it is.
+func TestWhatIsNotWrittenIsNotShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, book := booked(t)
+		defer r.cleanUp()
+		book.mu.Lock()
+		book.full = true
+		book.mu.Unlock()
+		r.say(delta(`"gcode_state":"RUNNING"`))
+		synctest.Wait()
+		if s := r.Snapshot(); s.Status.Job.GcodeState != "IDLE" || s.Connection.State != wire.Online {
+			t.Errorf("shown is %q, the printer is %s", s.Status.Job.GcodeState, s.Connection.State)
+		}
+		book.mu.Lock()
+		book.full = false
+		book.mu.Unlock()
+		r.say(delta(`"mc_percent":5`))
+		synctest.Wait()
+		if s := r.Snapshot(); s.Status.Job.GcodeState != "RUNNING" {
+			t.Errorf("then shown is %q", s.Status.Job.GcodeState)
 		}
 	})
 }

@@ -138,7 +138,7 @@ type book struct {
 }
 
 // Enter is printer.Book's.
-func (b *book) Enter(p printer.Picture) (last int64, due time.Time) {
+func (b *book) Enter(p printer.Picture) (last int64, due time.Time, written bool) {
 	l := b.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +150,7 @@ func (b *book) Enter(p printer.Picture) (last int64, due time.Time) {
 			l.failing = true
 			b.recorder.log.Error("what happened at a printer was not written down, will be tried again", "printer", b.serial, "err", err)
 		}
-		return b.recorder.o.Journal.LastOf(b.serial), p.At.Add(retryAfter)
+		return b.recorder.o.Journal.LastOf(b.serial), p.At.Add(retryAfter), len(records) == 0
 	}
 	if l.failing {
 		l.failing = false
@@ -160,7 +160,7 @@ func (b *book) Enter(p printer.Picture) (last int64, due time.Time) {
 	if at, ok := next.Due(atMS); ok {
 		due = p.At.Add(time.Duration(at-atMS) * time.Millisecond)
 	}
-	return b.recorder.o.Journal.LastOf(b.serial), due
+	return b.recorder.o.Journal.LastOf(b.serial), due, true
 }
 
 // clock is a moment on the detectors' clock, in milliseconds: the wall clock as it was

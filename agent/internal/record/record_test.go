@@ -71,7 +71,7 @@ func TestDiskTrouble(t *testing.T) {
 	r.disk.fail = errFull
 	r.job.SubtaskID, r.job.GcodeState = "8", "RUNNING"
 	for range 3 {
-		if last, due := r.picture(1); last != 0 || due.Sub(r.now) != retryAfter || r.wakes != 0 {
+		if last, due := r.picture(1); last != 0 || due.Sub(r.now) != retryAfter || r.wakes != 0 || r.written {
 			t.Errorf("number %d, due in %v, woken %d times", last, due.Sub(r.now), r.wakes)
 		}
 	}

@@ -35,16 +35,17 @@ func (d *disk) Commit(ctx context.Context, c outbox.Change) (int64, error) {
 
 // rig is a site's books, told pictures of one printer.
 type rig struct {
-	t     *testing.T
-	dir   string
-	disk  *disk
-	books *Recorder
-	book  printer.Book
-	log   *strings.Builder
-	wakes int
-	now   time.Time
-	job   bambu.Job
-	fault []bambu.HMS
+	written bool // of the last picture
+	t       *testing.T
+	dir     string
+	disk    *disk
+	books   *Recorder
+	book    printer.Book
+	log     *strings.Builder
+	wakes   int
+	now     time.Time
+	job     bambu.Job
+	fault   []bambu.HMS
 }
 
 func newRig(t *testing.T) *rig {
@@ -99,7 +100,8 @@ func (r *rig) picture(seconds int, change ...func(*printer.Picture)) (last int64
 		c(&p)
 	}
 	p.Status.Job, p.Status.Faults.HMS = r.job, r.fault
-	return r.book.Enter(p)
+	last, due, r.written = r.book.Enter(p)
+	return last, due
 }
 
 func fresh(p *printer.Picture)   { p.Fresh = true }
