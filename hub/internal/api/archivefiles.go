@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -52,7 +53,7 @@ type PlateObject struct {
 }
 
 func (s *server) archiveFileRoutes(tag string) {
-	gone := []farm.Code{farm.FileUnavailable, farm.Unavailable}
+	gone := []farm.Code{farm.FileUnavailable, farm.Unavailable, farm.BadRange}
 	register(s, route{
 		id: "upload_archive", method: http.MethodPost, path: "/archives", tag: tag, summary: "Upload Archive",
 		about: "A 3MF as `multipart/form-data`, field `file`; it is read as it comes. It becomes an archive of its own with the status `uploaded`.",
@@ -84,7 +85,7 @@ func (s *server) archiveFileRoutes(tag string) {
 	})
 	register(s, route{
 		id: "list_archive_plates", method: http.MethodGet, path: "/archives/{id}/plates", tag: tag, summary: "List Plates",
-		about: "The plates of its 3MF.", needs: farm.Read, limit: auth.ReadClass, errors: gone,
+		about: "The plates of its 3MF.", needs: farm.Read, limit: auth.ReadClass, errors: gone[:2],
 	}, s.listPlates)
 }
 
@@ -103,108 +104,8 @@ func (s *server) getPhoto(ctx context.Context, in *photoInput) (*huma.StreamResp
 	return s.serveFile(ctx, in.ID, farm.RoleFinish)
 }
 
-// serveFile serves a stored file with ranges and conditions.
-func (s *server) serveFile(ctx context.Context, id int64, role string) (*huma.StreamResponse, error) {
-	p, err := s.seenPrint(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	f, err := s.archive.File(ctx, id, role)
-	if err != nil {
-		return nil, err
-	}
-	content := &objectContent{ctx: ctx, archive: s.archive, file: f}
-	if err := content.begin(); err != nil { // what can fail with an ordinary error does so now
-		return nil, err
-	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		defer content.close()
-		r, w := humachi.Unwrap(hc)
-		h := w.Header()
-		h.Set("ETag", `"`+f.SHA256+`"`)
-		h.Set("Cache-Control", "private, no-cache")
-		h.Set("Content-Type", f.MediaType)
-		if role == farm.RoleModel {
-			h.Set("Content-Type", "application/octet-stream")
-			h.Set("Content-Disposition", attachment(p.Filename))
-		}
-		out := &patientWriter{ResponseWriter: w, rc: http.NewResponseController(w)}
-		defer out.done()
-		http.ServeContent(out, r, "", f.StoredAt, content)
-		if content.failed != nil && r.Method != http.MethodHead {
-			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to tell a client that the answer is not whole
-		}
-	}}, nil
-}
-
 func attachment(name string) string {
 	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
-}
-
-// objectContent is a stored object as http.ServeContent reads it.
-type objectContent struct {
-	ctx     context.Context //nolint:containedctx // io.ReadSeeker has none
-	archive ArchiveStore
-	file    farm.PrintFile
-	at      int64         // where the next read is to begin
-	body    io.ReadCloser // nil: not open
-	bodyAt  int64         // where the body stands
-	failed  error
-}
-
-// begin opens the object where the next read is to begin.
-func (o *objectContent) begin() (err error) {
-	o.close()
-	o.body, err = o.archive.Open(o.ctx, o.file, o.at, -1)
-	o.bodyAt = o.at
-	return err
-}
-
-func (o *objectContent) close() {
-	if o.body != nil {
-		_ = o.body.Close()
-		o.body = nil
-	}
-}
-
-// Seek is io.Seeker's; nothing is asked of the store before something is read.
-func (o *objectContent) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += o.at
-	case io.SeekEnd:
-		offset += o.file.Size
-	}
-	if offset < 0 {
-		return 0, errors.New("before the beginning")
-	}
-	o.at = offset
-	return offset, nil
-}
-
-// Read is io.Reader's.
-func (o *objectContent) Read(p []byte) (int, error) {
-	if o.at >= o.file.Size {
-		return 0, io.EOF
-	}
-	if o.body == nil || o.bodyAt != o.at {
-		if o.failed = o.begin(); o.failed != nil {
-			return 0, o.failed
-		}
-	}
-	n, err := o.body.Read(p)
-	o.at += int64(n)
-	o.bodyAt = o.at
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF) && o.at >= o.file.Size:
-	case errors.Is(err, io.EOF):
-		o.failed = io.ErrUnexpectedEOF
-		err = o.failed
-	default:
-		o.failed = err
-	}
-	return n, err
 }
 
 // patientWriter gives each write its time, so that a client that takes nothing for a
@@ -236,7 +137,7 @@ func (s *server) listPlates(ctx context.Context, in *ByID) (*listing[ArchivePlat
 }
 
 type exportInput struct {
-	archiveFilter
+	ArchiveFilter
 	Format string `query:"format" enum:"csv,xlsx" default:"csv"`
 	Limit  int    `query:"limit" minimum:"1" doc:"At most this many rows; all when absent."`
 }
@@ -337,6 +238,8 @@ func filePart(r *http.Request) (*multipart.Part, error) {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, farm.Errorf(farm.Invalid, "file: there is no such field in the form")
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, farm.Wrap(farm.RequestTimeout, err, "file: the form did not arrive")
 		case err != nil:
 			return nil, farm.Wrap(farm.Invalid, err, "file: the form cannot be read")
 		case part.FormName() != "file":
@@ -363,6 +266,7 @@ func (p *patientBody) Read(b []byte) (int, error) {
 func plateOf(p threemf.Plate) ArchivePlate {
 	out := ArchivePlate{
 		Index: p.Index, Name: orNull(p.Name), Sliced: p.GcodePath != "", PrinterModel: orNull(p.PrinterModelID),
+		Prediction: orNull(p.Prediction), Weight: orNull(p.Weight),
 		Filaments: []ArchiveFilament{}, Objects: []PlateObject{},
 	}
 	for _, f := range p.Filaments {

@@ -146,8 +146,9 @@ func (s *server) archiveRoutes() {
 	s.archiveFileRoutes(tag)
 }
 
-// archiveFilter is what lists and exports have in common.
-type archiveFilter struct {
+// ArchiveFilter is what lists and exports have in common. It is exported for huma, which
+// passes over an embedded struct that is not.
+type ArchiveFilter struct {
 	PrinterID int64  `query:"printer_id" minimum:"1" doc:"Only this printer's."`
 	SiteID    int64  `query:"site_id" minimum:"1" doc:"Only this site's."`
 	ProjectID int64  `query:"project_id" minimum:"1" doc:"Only this project's."`
@@ -166,7 +167,7 @@ type archiveFilter struct {
 }
 
 type listArchivesInput struct {
-	archiveFilter
+	ArchiveFilter
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Offset int    `query:"offset" minimum:"0" doc:"Skip this many. A cursor is faster."`
 	Cursor string `query:"cursor" doc:"As next_cursor said; the filters must be the same."`
@@ -194,7 +195,7 @@ func (s *server) listArchives(ctx context.Context, in *listArchivesInput) (*list
 }
 
 // query turns the filters into a query within the caller's scope.
-func (f archiveFilter) query(ctx context.Context) (farm.PrintQuery, error) {
+func (f ArchiveFilter) query(ctx context.Context) (farm.PrintQuery, error) {
 	q := farm.PrintQuery{
 		Scope: auth.From(ctx).PrintScope(), PrinterID: f.PrinterID, SiteID: f.SiteID, ProjectID: f.ProjectID,
 		Source: f.Source, FileStatus: farm.FileStatus(f.File), Tag: f.Tag, SHA256: strings.ToLower(f.SHA256), Search: f.Search,

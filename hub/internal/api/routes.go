@@ -75,6 +75,9 @@ func register[I, O any](s *server, rt route, handle func(context.Context, *I) (*
 		s.faults = append(s.faults, err)
 		return
 	}
+	if name := unreadable(reflect.TypeFor[I]()); name != "" {
+		s.faults = append(s.faults, fmt.Errorf("route %s: huma passes over %s, which is embedded but not exported", rt.id, name))
+	}
 	_, rt.takesBody = reflect.TypeFor[I]().FieldByName("Body")
 	op := rt.operation()
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
@@ -86,12 +89,25 @@ func register[I, O any](s *server, rt route, handle func(context.Context, *I) (*
 		note(ctx).err = e
 		return nil, e
 	})
+	if rt.multipart { // only now, or huma would read the body itself, whole
+		s.huma.OpenAPI().Paths[rt.path].Post.RequestBody = fileForm()
+	}
 	delete(op.Responses, "422") // huma documents it by itself; it is never used
 	for status, r := range op.Responses {
 		if !rt.free && (status < "300" || status == "429") { // on the others too, but once told is enough
 			documentLimits(r)
 		}
 	}
+}
+
+// unreadable names what of an input huma would silently leave empty.
+func unreadable(input reflect.Type) string {
+	for i := range input.NumField() {
+		if f := input.Field(i); f.Anonymous && !f.IsExported() {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 func (rt route) operation() huma.Operation {
@@ -103,9 +119,6 @@ func (rt route) operation() huma.Operation {
 	}
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
-	}
-	if rt.multipart {
-		op.RequestBody = fileForm()
 	}
 	if rt.created {
 		op.DefaultStatus = http.StatusCreated
@@ -182,7 +195,7 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler(humachi.NewContext(op, r, w))
 	})
-	if op.RequestBody != nil && !rt.multipart {
+	if op.RequestBody != nil {
 		h = readBody(op.RequestBody.Required, h)
 	}
 	h = a.server.gate(rt, h)

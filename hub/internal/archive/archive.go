@@ -28,13 +28,19 @@ type Store interface {
 	Print(ctx context.Context, id int64) (farm.Print, error)
 	PrintFiles(ctx context.Context, printID int64) ([]farm.PrintFile, error)
 	EachPrint(ctx context.Context, q farm.PrintQuery, fn func(farm.Print) error) error
-	AddFile(ctx context.Context, p *farm.Print) error
+	// AddFile adds an uploaded file as an archive and gives it its id and folder. The
+	// path of f is below that folder; its PrintID is not known yet.
+	AddFile(ctx context.Context, p *farm.Print, f farm.StoredFile) error
 	DeletePrint(ctx context.Context, id int64, purge bool) error
 
 	// Object finds the object that holds a content; NOT_FOUND without.
 	Object(ctx context.Context, sha256 string) (key string, size int64, err error)
 	// StoreFile notes that a file of a print is stored, with what it tells of the print.
 	StoreFile(ctx context.Context, f farm.StoredFile) error
+
+	NewestFiles(ctx context.Context, limit int) ([]farm.PrintFile, error)
+	// PullAgain wants a lost file once more, when there is an agent to ask.
+	PullAgain(ctx context.Context, f farm.PrintFile) (wanted bool, err error)
 
 	DuePulls(ctx context.Context, now time.Time, limit int) ([]farm.Pull, error)
 	NextPull(ctx context.Context) (time.Time, error)
@@ -51,7 +57,9 @@ type Store interface {
 
 	ExpiredPrints(ctx context.Context, before time.Time, limit int) ([]farm.Print, error)
 	StoredBytes(ctx context.Context) (int64, error)
-	OldestWithFiles(ctx context.Context, limit int) ([]farm.Print, error)
+	OldestWithFiles(ctx context.Context, limit, skip int) ([]farm.Print, error)
+	// Freed is how many bytes go with an archive.
+	Freed(ctx context.Context, id int64) (int64, error)
 }
 
 // Events is the news of the event table.
@@ -114,6 +122,7 @@ func (a *Archive) Run(ctx context.Context) error {
 	parts.Go(func() { a.pullLoop(ctx) })
 	parts.Go(func() { a.sweepLoop(ctx) })
 	parts.Go(func() { a.recordLoop(ctx) })
+	parts.Go(func() { a.missLoop(ctx) })
 	parts.Wait()
 	return nil
 }

@@ -120,50 +120,89 @@ func (a *Archive) WriteCSV(ctx context.Context, w io.Writer, q farm.PrintQuery) 
 	return buf.Flush()
 }
 
-// maxSheetText is what a cell of a spreadsheet holds.
-const maxSheetText = 32_767
+// What a sheet and a cell of a spreadsheet hold.
+const (
+	maxSheetRows = 1_048_576
+	maxSheetText = 32_767
+)
 
-// WriteXLSX writes the same rows as a spreadsheet. The format cannot be streamed: the
-// sheet grows in a temporary file, and is sent when it is whole.
-func (a *Archive) WriteXLSX(ctx context.Context, w io.Writer, q farm.PrintQuery) (err error) {
-	book := excelize.NewFile(excelize.Options{TmpDir: a.o.Dir})
-	defer func() { _ = book.Close() }() // removes its temporary files
-	const sheet = "Archives"
-	if err := book.SetSheetName("Sheet1", sheet); err != nil {
+// WriteXLSX writes the same rows as a spreadsheet, on as many sheets as they need. The
+// format cannot be streamed: the sheets grow in temporary files, and are sent when they
+// are whole.
+func (a *Archive) WriteXLSX(ctx context.Context, w io.Writer, q farm.PrintQuery) error {
+	out := &workbook{book: excelize.NewFile(excelize.Options{TmpDir: a.o.Dir}), most: maxSheetRows}
+	defer func() { _ = out.book.Close() }() // removes its temporary files
+	if err := out.turn(); err != nil {
 		return err
 	}
-	out, err := book.NewStreamWriter(sheet)
+	if err := a.o.Store.EachPrint(ctx, q, out.add); err != nil {
+		return err
+	}
+	if err := out.sheet.Flush(); err != nil {
+		return err
+	}
+	return out.book.Write(w)
+}
+
+// workbook is a spreadsheet that grows row by row.
+type workbook struct {
+	book   *excelize.File
+	most   int // rows of a sheet
+	sheets int
+	sheet  *excelize.StreamWriter
+	rows   int // of the sheet
+}
+
+// turn ends a sheet and begins the next one, with the titles on top.
+func (b *workbook) turn() (err error) {
+	if b.sheet != nil {
+		if err := b.sheet.Flush(); err != nil {
+			return err
+		}
+	}
+	name := "Archives"
+	if b.sheets++; b.sheets > 1 {
+		name += " " + strconv.Itoa(b.sheets)
+		_, err = b.book.NewSheet(name)
+	} else {
+		err = b.book.SetSheetName("Sheet1", name)
+	}
 	if err != nil {
 		return err
 	}
-	if err := out.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
+	if b.sheet, err = b.book.NewStreamWriter(name); err != nil {
+		return err
+	}
+	if err := b.sheet.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
 		return err
 	}
 	row := make([]any, len(columns))
 	for i, c := range columns {
 		row[i] = c.title
 	}
-	n := 1
-	if err := out.SetRow("A1", row); err != nil {
-		return err
-	}
-	err = a.o.Store.EachPrint(ctx, q, func(p farm.Print) error {
-		for i, c := range columns {
-			row[i] = c.value(p)
-			if text, ok := row[i].(string); ok {
-				row[i] = cut(plain(text))
-			}
+	b.rows = 0
+	return b.put(row)
+}
+
+func (b *workbook) add(p farm.Print) error {
+	if b.rows == b.most {
+		if err := b.turn(); err != nil {
+			return err
 		}
-		n++
-		return out.SetRow("A"+strconv.Itoa(n), row)
-	})
-	if err != nil {
-		return err
 	}
-	if err := out.Flush(); err != nil {
-		return err
+	row := make([]any, len(columns))
+	for i, c := range columns {
+		row[i] = c.value(p)
+		if text, ok := row[i].(string); ok {
+			row[i] = cut(plain(text))
+		}
 	}
-	return book.Write(w)
+	return b.put(row)
+}
+
+func (b *workbook) put(row []any) error {
+	b.rows++
+	return b.sheet.SetRow("A"+strconv.Itoa(b.rows), row)
 }
 
 func cut(text string) string {

@@ -46,9 +46,14 @@ func missing(p farm.Print, files []farm.PrintFile, role string) string {
 func (a *Archive) Open(ctx context.Context, f farm.PrintFile, offset, length int64) (io.ReadCloser, error) {
 	body, _, err := a.o.Objects.Get(ctx, f.Key, offset, length)
 	if farm.Is(err, farm.NotFound) {
-		return nil, farm.Wrap(farm.FileUnavailable, err, "the object store has lost this file")
+		a.again(ctx, f)
+		return nil, lost(err)
 	}
 	return body, err
+}
+
+func lost(err error) error {
+	return farm.Wrap(farm.FileUnavailable, err, "the object store has lost this file")
 }
 
 // Plates reads what the slicer says of every plate of a print's 3MF.
@@ -57,8 +62,15 @@ func (a *Archive) Plates(ctx context.Context, printID int64) ([]threemf.Plate, e
 	if err != nil {
 		return nil, err
 	}
-	read, err := threemf.Open(&objectReader{ctx: ctx, store: a.o.Objects, key: f.Key, size: f.Size}, f.Size)
-	if err != nil {
+	from := &objectReader{ctx: ctx, store: a.o.Objects, key: f.Key, size: f.Size}
+	read, err := threemf.Open(from, f.Size)
+	switch {
+	case farm.Is(from.failed, farm.NotFound):
+		a.again(ctx, f)
+		return nil, lost(from.failed)
+	case from.failed != nil:
+		return nil, from.failed
+	case err != nil:
 		return nil, farm.Wrap(farm.FileUnavailable, err, "the 3MF cannot be read: %s", reason(err))
 	}
 	return read.Plates(), nil

@@ -26,7 +26,7 @@ const (
 
 // thumbnailFrom gives a print its plate's picture, unless it has one.
 func (a *Archive) thumbnailFrom(ctx context.Context, print farm.Print, f *threemf.File, plate int) error {
-	if has, err := a.alreadyHas(ctx, print, content{role: farm.RoleThumbnail}); has || err != nil {
+	if has, err := a.alreadyHas(ctx, print, farm.RoleThumbnail); has || err != nil {
 		return err
 	}
 	picture, size, err := f.Picture(plate, threemf.PlatePicture)
@@ -57,10 +57,7 @@ func (a *Archive) storePicture(ctx context.Context, print farm.Print, role strin
 	if err != nil {
 		return err
 	}
-	if err := a.put(ctx, key, bytes.NewReader(data), in, "image/jpeg"); err != nil {
-		return err
-	}
-	return a.note(ctx, print, in, key, nil)
+	return a.store(ctx, print, in, key, bytes.NewReader(data), nil)
 }
 
 // asJPEG reads a picture and writes it as JPEG; what is transparent becomes white.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -50,6 +51,7 @@ func (a *Archive) pullLoop(ctx context.Context) {
 
 // dispatch begins the pulls that are due and tells how long there is nothing more.
 func (a *Archive) dispatch(ctx context.Context, turns *turns, workers *sync.WaitGroup) time.Duration {
+	turns.look()
 	due, err := a.o.Store.DuePulls(ctx, time.Now(), 10*pullWorkers)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -77,19 +79,27 @@ func (a *Archive) dispatch(ctx context.Context, turns *turns, workers *sync.Wait
 type turns struct {
 	mu    sync.Mutex
 	runs  map[int64]bool  // by pull
+	ended map[int64]bool  // since the table was looked at: what it said of them is old
 	shas  map[string]bool // one transfer of a content at a time
 	agent map[int64]int
 	freed chan struct{}
 }
 
 func newTurns() *turns {
-	return &turns{runs: map[int64]bool{}, shas: map[string]bool{}, agent: map[int64]int{}, freed: make(chan struct{}, 1)}
+	return &turns{runs: map[int64]bool{}, ended: map[int64]bool{}, shas: map[string]bool{}, agent: map[int64]int{}, freed: make(chan struct{}, 1)}
+}
+
+// look is before the table is read.
+func (t *turns) look() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.ended)
 }
 
 func (t *turns) take(p farm.Pull) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.runs[p.ID] || t.shas[p.SHA256] || len(t.runs) >= pullWorkers || t.agent[p.AgentID] >= pullsOfAgent {
+	if t.runs[p.ID] || t.ended[p.ID] || t.shas[p.SHA256] || len(t.runs) >= pullWorkers || t.agent[p.AgentID] >= pullsOfAgent {
 		return false
 	}
 	t.runs[p.ID], t.shas[p.SHA256] = true, true
@@ -101,6 +111,7 @@ func (t *turns) give(p farm.Pull) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.runs, p.ID)
+	t.ended[p.ID] = true
 	delete(t.shas, p.SHA256)
 	t.agent[p.AgentID]--
 	select {
@@ -115,9 +126,6 @@ func (a *Archive) pull(ctx context.Context, p farm.Pull) {
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return
-	case farm.Is(err, farm.FileUnavailable):
-		a.log.Warn("a file of a print is lost", "archive", p.PrintID, "role", p.Role, "err", err)
-		err = a.o.Store.PullGone(ctx, p.ID, "the agent no longer has the file")
 	default:
 		if p.Error == "" {
 			a.log.Warn("a file of a print is not here yet, will be tried again", "archive", p.PrintID, "role", p.Role, "err", err)
@@ -139,24 +147,36 @@ func detail(err error) string {
 	return "it did not work; see the hub's log"
 }
 
-// fetchAndStore ends with the file stored and the agent told that it need not keep
-// it. The pull is done when both are: a restart in between finds the content stored
-// and only tells the agent.
+// fetchAndStore ends with the file stored, or given up, and the agent told that it
+// need not keep it. The pull is done when both are: a restart in between finds the
+// content stored and only tells the agent.
 func (a *Archive) fetchAndStore(ctx context.Context, p farm.Pull) error {
 	print, err := a.o.Store.Print(ctx, p.PrintID)
 	if err != nil && !farm.Is(err, farm.NotFound) {
 		return err
 	}
+	var lost error
 	if err == nil { // else it was deleted meanwhile: nobody wants the file any more
-		if err := a.bring(ctx, print, p); err != nil {
-			return err
+		lost = a.bring(ctx, print, p)
+		if lost != nil && !farm.Is(lost, farm.FileUnavailable) {
+			return lost
 		}
+	}
+	if err := os.Remove(a.part(p)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("a leftover of a transfer stays", "err", err)
 	}
 	if err := a.o.Agents.Release(ctx, p.AgentID, p.SHA256, wire.RunRef(p.RunID)); err != nil && !farm.Is(err, farm.FileUnavailable) {
 		return fmt.Errorf("tell the agent that the file is safe: %w", err)
 	}
+	if lost != nil {
+		a.log.Warn("a file of a print is lost", "archive", p.PrintID, "role", p.Role, "err", lost)
+		return a.o.Store.PullGone(ctx, p.ID, detail(lost))
+	}
 	return a.o.Store.PullDone(ctx, p.ID)
 }
+
+// part is where a file grows while it is fetched.
+func (a *Archive) part(p farm.Pull) string { return filepath.Join(a.o.Dir, "pull-"+p.SHA256) }
 
 func (a *Archive) bring(ctx context.Context, print farm.Print, p farm.Pull) error {
 	in := content{role: p.Role, sha256: p.SHA256, size: p.Size, name: p.Name}
@@ -170,8 +190,7 @@ func (a *Archive) bring(ctx context.Context, print farm.Print, p farm.Pull) erro
 }
 
 func (a *Archive) fetchAndIngest(ctx context.Context, print farm.Print, p farm.Pull, in content, m *meter) error {
-	path := filepath.Join(a.o.Dir, "pull-"+p.SHA256)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(a.part(p), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return farm.Wrap(farm.Unavailable, err, "the hub cannot write into its staging folder")
 	}
@@ -189,10 +208,7 @@ func (a *Archive) fetchAndIngest(ctx context.Context, print farm.Print, p farm.P
 		}
 		return farm.Errorf(farm.Unavailable, "what arrived is not what the agent announced; it is fetched anew")
 	}
-	if err := a.ingest(ctx, print, in, file); err != nil {
-		return err
-	}
-	return os.Remove(path)
+	return a.ingest(ctx, print, in, file)
 }
 
 // fetch fills a staging file up to its size, from where an earlier try ended.
@@ -214,7 +230,7 @@ func (a *Archive) fetch(ctx context.Context, p farm.Pull, file *os.File, m *mete
 	defer stalled.Stop()
 	resp, err := a.o.Agents.File(ctx, p.AgentID, p.SHA256, at)
 	if err != nil {
-		return err
+		return notGiven(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusPartialContent {
@@ -241,6 +257,18 @@ func (a *Archive) fetch(ctx context.Context, p farm.Pull, file *os.File, m *mete
 		return farm.Errorf(farm.Unavailable, "the transfer ended after %d of %d bytes", at+got, p.Size)
 	}
 	return file.Sync()
+}
+
+// notGiven tells why an agent gave nothing.
+func notGiven(err error) error {
+	switch farm.CodeOf(err) {
+	case farm.FileUnavailable:
+		return farm.Wrap(farm.FileUnavailable, err, "the agent no longer has the file")
+	case farm.Internal:
+		return farm.Wrap(farm.Unavailable, err, "the agent did not answer")
+	default:
+		return err
+	}
 }
 
 type writer func([]byte) (int, error)

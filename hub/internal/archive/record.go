@@ -79,6 +79,7 @@ type RecordedPrint struct {
 	Notes         string               `json:"notes,omitempty"`
 	Tags          []string             `json:"tags"`
 	Favorite      bool                 `json:"favorite,omitempty"`
+	Duplicate     int64                `json:"duplicate_of,omitempty"`
 	Dir           string               `json:"dir"`
 }
 
@@ -90,7 +91,7 @@ func recorded(p farm.Print) RecordedPrint {
 		Progress: p.Progress, Layer: p.Layer, TotalLayers: p.TotalLayers, FailureReason: p.FailureReason,
 		FilamentUsed: p.FilamentUsed, FilamentType: p.FilamentType, Filaments: p.Filaments, LayerHeight: p.LayerHeight, Nozzle: p.Nozzle,
 		BedType: p.BedType, Estimate: p.Estimate, EstimateGrams: p.EstimateGrams, Cost: p.Cost, SHA256: p.SHA256, FileSize: p.FileSize,
-		FileStatus: p.FileStatus, FileError: p.FileError, Notes: p.Notes, Tags: p.Tags, Favorite: p.Favorite, Dir: p.Dir,
+		FileStatus: p.FileStatus, FileError: p.FileError, Notes: p.Notes, Tags: p.Tags, Favorite: p.Favorite, Duplicate: p.Duplicate, Dir: p.Dir,
 	}
 }
 
@@ -102,7 +103,7 @@ func (r RecordedPrint) print() farm.Print {
 		Progress: r.Progress, Layer: r.Layer, TotalLayers: r.TotalLayers, FailureReason: r.FailureReason,
 		FilamentUsed: r.FilamentUsed, FilamentType: r.FilamentType, Filaments: r.Filaments, LayerHeight: r.LayerHeight, Nozzle: r.Nozzle,
 		BedType: r.BedType, Estimate: r.Estimate, EstimateGrams: r.EstimateGrams, Cost: r.Cost, SHA256: r.SHA256, FileSize: r.FileSize,
-		FileStatus: r.FileStatus, FileError: r.FileError, Notes: r.Notes, Tags: r.Tags, Favorite: r.Favorite, Dir: r.Dir,
+		FileStatus: r.FileStatus, FileError: r.FileError, Notes: r.Notes, Tags: r.Tags, Favorite: r.Favorite, Duplicate: r.Duplicate, Dir: r.Dir,
 	}
 }
 
@@ -193,10 +194,7 @@ func (a *Archive) writeRecord(ctx context.Context, id int64) error {
 		return nil
 	}
 	key := "prints/" + farm.Slug(site.Name, 40) + "/" + p.Dir + "/print.json"
-	if err := a.put(ctx, key, bytes.NewReader(data), in, mediaType(in)); err != nil {
-		return err
-	}
-	err = a.note(ctx, p, in, key, nil)
+	err = a.store(ctx, p, in, key, bytes.NewReader(data), nil)
 	if farm.Is(err, farm.NotFound) {
 		return nil // deleted meanwhile: the intent sweeps the object
 	}

@@ -119,16 +119,32 @@ func (a *Archive) expire(ctx context.Context) error {
 	if err != nil || bytes <= limit {
 		return err
 	}
-	oldest, err := a.o.Store.OldestWithFiles(ctx, sweepBatch)
-	if err != nil {
-		return err
-	}
-	for _, p := range oldest {
-		if err := a.forget(ctx, p, "more bytes than the retention"); err != nil {
+	return a.shrink(ctx, bytes-limit)
+}
+
+// shrink deletes the oldest archives until so many bytes are free. One that frees none,
+// because others use the same files, is passed over.
+func (a *Archive) shrink(ctx context.Context, over int64) error {
+	for skip := 0; over > 0; {
+		oldest, err := a.o.Store.OldestWithFiles(ctx, sweepBatch, skip)
+		if err != nil || len(oldest) == 0 {
 			return err
 		}
-		if bytes, err = a.o.Store.StoredBytes(ctx); err != nil || bytes <= limit {
-			return err
+		for _, p := range oldest {
+			freed, err := a.o.Store.Freed(ctx, p.ID)
+			if err != nil {
+				return err
+			}
+			if freed == 0 {
+				skip++
+				continue
+			}
+			if err := a.forget(ctx, p, "more bytes than the retention"); err != nil {
+				return err
+			}
+			if over -= freed; over <= 0 {
+				return nil
+			}
 		}
 	}
 	return nil

@@ -42,60 +42,62 @@ func (a *Archive) Upload(ctx context.Context, u Upload) (farm.Print, error) {
 	if err != nil {
 		return farm.Print{}, farm.Wrap(farm.Invalid, err, "file: %s", reason(err))
 	}
-	slice := read.Slice(0)
-	name := slice.Title
-	if name == "" {
-		name = farm.Stem(in.name)
-	}
 	now := time.Now().UTC()
 	p := farm.Print{
 		Kind: farm.KindFile, Status: farm.StatusUploaded, Source: farm.SourceUpload, SiteID: u.SiteID, ProjectID: u.ProjectID,
-		Name: name, Filename: in.name, CreatedAt: now, UpdatedAt: now, FileStatus: farm.FilePending,
+		Name: farm.Stem(in.name), Filename: in.name, CreatedAt: now, UpdatedAt: now, FileStatus: farm.FilePending,
 		Tags: []string{}, Filaments: []farm.PrintFilament{},
 	}
-	if err := a.keep(ctx, &p, in, file); err != nil {
+	slice := read.Slice(0)
+	if slice.Title != "" {
+		p.Name = slice.Title
+	}
+	if err := a.keep(ctx, &p, in, file, slice); err != nil {
 		return farm.Print{}, err
+	}
+	if err := a.thumbnailFrom(ctx, p, read, slice.Plate); err != nil {
+		a.log.Warn("an archive has no thumbnail", "archive", p.ID, "err", err)
 	}
 	return a.o.Store.Print(ctx, p.ID)
 }
 
 // keep stores the content first, so that an archive is only there with its file.
-func (a *Archive) keep(ctx context.Context, p *farm.Print, in content, file *os.File) error {
-	key, _, err := a.o.Store.Object(ctx, in.sha256)
-	stored := err == nil
-	if err != nil && !farm.Is(err, farm.NotFound) {
+func (a *Archive) keep(ctx context.Context, p *farm.Print, in content, file *os.File, slice farm.SliceData) error {
+	key, err := a.keyFor(ctx, *p, in)
+	if err != nil {
 		return err
 	}
-	if stored {
-		_, err := a.o.Objects.Stat(ctx, key)
-		stored = err == nil
+	unlock := a.keys.lock(key)
+	defer unlock()
+	there, err := a.holds(ctx, key, in.size)
+	switch {
+	case err != nil:
+		return err
+	case there: // whoever put it may not need it any more; nobody sweeps it now
+		err = a.o.Store.Intend(ctx, key, time.Now().Add(intentLasts))
+	default:
+		err = a.put(ctx, key, file, in)
 	}
-	if !stored {
-		if key, err = a.keyFor(ctx, *p, in); err != nil {
-			return err
-		}
-		if err := a.put(ctx, key, file, in, mediaType(in)); err != nil {
-			return err
-		}
-	} else if err := a.o.Store.Intend(ctx, key, time.Now().Add(intentLasts)); err != nil {
+	if err != nil {
 		return err
 	}
-	if err := a.o.Store.AddFile(ctx, p); err != nil {
-		return err
-	}
-	return a.note(ctx, *p, in, key, a.sliceData(ctx, *p, file, in.size))
+	return a.o.Store.AddFile(ctx, p, stored(in, key, &slice))
 }
 
 // receive writes a body into a file and hashes it on the way.
 func (a *Archive) receive(file *os.File, body io.Reader) (sum string, size int64, err error) {
 	h := sha256.New()
-	size, err = io.Copy(io.MultiWriter(file, h), io.LimitReader(body, a.o.MaxUpload+1))
+	disk := &noting{w: file}
+	size, err = io.Copy(io.MultiWriter(disk, h), io.LimitReader(body, a.o.MaxUpload+1))
+	var known *farm.Error
 	switch {
+	case disk.failed != nil:
+		return "", 0, farm.Wrap(farm.Unavailable, disk.failed, "the hub cannot write into its staging folder")
+	case errors.As(err, &known):
+		return "", 0, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "", 0, farm.Wrap(farm.RequestTimeout, err, "file: nothing more came after %d bytes", size)
 	case err != nil:
-		var known *farm.Error
-		if errors.As(err, &known) {
-			return "", 0, err
-		}
 		return "", 0, farm.Wrap(farm.Invalid, err, "file: the upload broke off after %d bytes", size)
 	case size > a.o.MaxUpload:
 		return "", 0, farm.Errorf(farm.TooLarge, "file: larger than %d bytes", a.o.MaxUpload)
@@ -103,6 +105,18 @@ func (a *Archive) receive(file *os.File, body io.Reader) (sum string, size int64
 		return "", 0, farm.Errorf(farm.Invalid, "file: it is empty")
 	}
 	return hex.EncodeToString(h.Sum(nil)), size, nil
+}
+
+// noting is a writer that remembers whether it was the one that failed.
+type noting struct {
+	w      io.Writer
+	failed error
+}
+
+func (n *noting) Write(b []byte) (int, error) {
+	wrote, err := n.w.Write(b)
+	n.failed = err
+	return wrote, err
 }
 
 // reason is what is wrong with a 3MF, for who sent it.

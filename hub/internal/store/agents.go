@@ -118,7 +118,7 @@ func (d *DB) DeleteAgent(ctx context.Context, id int64) error {
 			return notFound(err, "agent %d does not exist", id)
 		}
 		t.tell(agentEvent(farm.EventAgentRemoved, a))
-		return nil
+		return t.giveUpPulls(ctx, id)
 	})
 }
 

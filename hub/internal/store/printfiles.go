@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,15 @@ func printFiles(ctx context.Context, q queryer, printID int64) ([]farm.PrintFile
 
 // putFile writes a file of a print; only tells which of those that are there it may replace.
 func (t *tx) putFile(ctx context.Context, f farm.PrintFile, only string) error {
+	// A model may be called as another file of its print is.
+	const other = `SELECT EXISTS (SELECT 1 FROM print_files WHERE site_id = $1 AND path = $2 AND NOT (print_id = $3 AND role = $4))`
+	var clash bool
+	if err := t.QueryRowContext(ctx, other, f.SiteID, f.Path, f.PrintID, f.Role).Scan(&clash); err != nil {
+		return fmt.Errorf("look for a file of the same name: %w", err)
+	}
+	if clash {
+		f.Path = path.Join(path.Dir(f.Path), f.Role+"-"+path.Base(f.Path))
+	}
 	q := `INSERT INTO print_files (print_id, site_id, role, path, key, sha256, size, media_type, status, reason, created_at, stored_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (print_id, role) DO UPDATE SET path = excluded.path, key = excluded.key, sha256 = excluded.sha256, size = excluded.size,
@@ -57,45 +67,82 @@ func (d *DB) Object(ctx context.Context, sha256 string) (key string, size int64,
 // row, what it tells of the print, and that its object is no longer only intended.
 func (d *DB) StoreFile(ctx context.Context, f farm.StoredFile) error {
 	err := d.change(ctx, func(t *tx) error {
-		p, err := onePrint(ctx, t, f.PrintID)
+		p, err := t.print(ctx, f.PrintID)
 		if err != nil {
 			return err
 		}
-		if err := t.replaced(ctx, f); err != nil {
-			return err
+		after, err := t.storeFile(ctx, p, f)
+		if err == nil && f.Role != farm.RoleRecord {
+			t.tell(archiveEvent(farm.EventArchiveUpdated, after))
 		}
-		now := time.Now()
-		if f.Role == farm.RoleModel {
-			const q = `INSERT INTO objects (sha256, key, size, stored_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (sha256) DO UPDATE SET key = excluded.key, size = excluded.size, stored_at = excluded.stored_at`
-			if _, err := t.ExecContext(ctx, q, f.SHA256, f.Key, f.Size, ms(now)); err != nil {
-				return fmt.Errorf("note an object: %w", err)
-			}
-		}
-		err = t.putFile(ctx, farm.PrintFile{
-			PrintID: p.ID, SiteID: p.SiteID, Role: f.Role, Path: f.Path, Key: f.Key, SHA256: f.SHA256, Size: f.Size, MediaType: f.MediaType,
-			Status: farm.FileStored, CreatedAt: now, StoredAt: now,
-		}, "")
-		if err != nil {
-			return err
-		}
-		if _, err := t.ExecContext(ctx, `DELETE FROM object_intents WHERE key = $1`, f.Key); err != nil {
-			return fmt.Errorf("settle an intent: %w", err)
-		}
-		if f.Role == farm.RoleRecord {
-			return nil // it tells what is known already
-		}
-		after := p
-		if err := t.learn(ctx, &after, f); err != nil {
-			return err
-		}
-		t.tell(archiveEvent(farm.EventArchiveUpdated, after))
-		return t.savePrint(ctx, p, after)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("store the %s of archive %d: %w", f.Role, f.PrintID, err)
 	}
 	return nil
+}
+
+// storeFile is StoreFile within a transaction; it gives the print as it is then.
+func (t *tx) storeFile(ctx context.Context, p farm.Print, f farm.StoredFile) (farm.Print, error) {
+	if err := t.settle(ctx, f.Key); err != nil {
+		return p, err
+	}
+	if err := t.replaced(ctx, f); err != nil {
+		return p, err
+	}
+	now := time.Now()
+	if f.Role == farm.RoleModel {
+		if err := t.putObject(ctx, f, now); err != nil {
+			return p, err
+		}
+	}
+	err := t.putFile(ctx, farm.PrintFile{
+		PrintID: p.ID, SiteID: p.SiteID, Role: f.Role, Path: f.Path, Key: f.Key, SHA256: f.SHA256, Size: f.Size, MediaType: f.MediaType,
+		Status: farm.FileStored, CreatedAt: now, StoredAt: now,
+	}, "")
+	if err != nil || f.Role == farm.RoleRecord { // which tells what is known already
+		return p, err
+	}
+	after := p
+	learn(&after, f)
+	return after, t.savePrint(ctx, p, after)
+}
+
+// settle takes the intent of an object away, because a row is to refer to it. When the
+// sweeper was faster the object is gone, or about to be: it is to be stored anew.
+func (t *tx) settle(ctx context.Context, key string) error {
+	var due int64
+	err := t.QueryRowContext(ctx, `DELETE FROM object_intents WHERE key = $1 RETURNING due_at`, key).Scan(&due)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && due >= 0:
+		return nil
+	case err != nil:
+		return fmt.Errorf("settle an intent: %w", err)
+	}
+	return farm.Errorf(farm.Unavailable, "the object was swept before a row referred to it; store it again")
+}
+
+// putObject notes which object holds a content. When that is another one than before, as
+// after the store has lost the first, everybody who needs the content goes with it.
+func (t *tx) putObject(ctx context.Context, f farm.StoredFile, now time.Time) error {
+	var before string
+	err := t.QueryRowContext(ctx, `SELECT key FROM objects WHERE sha256 = $1`+t.lock(), f.SHA256).Scan(&before)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("look for an object: %w", err)
+	}
+	const q = `INSERT INTO objects (sha256, key, size, stored_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (sha256) DO UPDATE SET key = excluded.key, size = excluded.size, stored_at = excluded.stored_at`
+	if _, err := t.ExecContext(ctx, q, f.SHA256, f.Key, f.Size, ms(now)); err != nil {
+		return fmt.Errorf("note an object: %w", err)
+	}
+	if before == "" || before == f.Key {
+		return nil
+	}
+	if _, err := t.ExecContext(ctx, `UPDATE print_files SET key = $1 WHERE key = $2 AND sha256 = $3`, f.Key, before, f.SHA256); err != nil {
+		return fmt.Errorf("move files to another object: %w", err)
+	}
+	return t.intend(ctx, before, now)
 }
 
 // replaced leaves the object of the file that was there before to the sweeper.
@@ -112,13 +159,13 @@ func (t *tx) replaced(ctx context.Context, f farm.StoredFile) error {
 }
 
 // learn takes over what a file tells of its print.
-func (t *tx) learn(ctx context.Context, p *farm.Print, f farm.StoredFile) error {
+func learn(p *farm.Print, f farm.StoredFile) {
 	if !slices.Contains(p.Has, f.Role) {
 		p.Has = append(slices.Clone(p.Has), f.Role)
 	}
 	p.UpdatedAt = time.Now()
 	if f.Role != farm.RoleModel {
-		return nil
+		return
 	}
 	p.SHA256, p.FileSize, p.FileStatus, p.FileError = f.SHA256, f.Size, farm.FileStored, ""
 	if f.Name != "" {
@@ -127,12 +174,7 @@ func (t *tx) learn(ctx context.Context, p *farm.Print, f farm.StoredFile) error 
 	if s := f.Slice; s != nil {
 		slice(p, *s)
 	}
-	const q = `SELECT COALESCE(MIN(id), 0) FROM prints WHERE sha256 = $1 AND sha256 <> '' AND deleted_at = 0 AND id < $2`
-	if err := t.QueryRowContext(ctx, q, f.SHA256, p.ID).Scan(&p.Duplicate); err != nil {
-		return fmt.Errorf("look for the same content: %w", err)
-	}
 	p.Weigh()
-	return nil
 }
 
 // slice takes over what the slicer says.

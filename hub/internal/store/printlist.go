@@ -4,110 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"bambuddy/shared/farm"
 )
-
-// filter is the WHERE of a query of archives with its arguments.
-type filter struct {
-	conditions []string
-	args       []any
-}
-
-// add adds a condition; each ? of it is the place of an argument.
-func (f *filter) add(condition string, args ...any) {
-	for _, a := range args {
-		f.args = append(f.args, a)
-		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(f.args)), 1)
-	}
-	f.conditions = append(f.conditions, condition)
-}
-
-func (f *filter) where() string { return " WHERE " + strings.Join(f.conditions, " AND ") }
-
-// among adds that a column is one of a scope's list; nil is no limit, empty finds nothing.
-func (f *filter) among(column string, ids []int64) {
-	if ids == nil {
-		return
-	}
-	if len(ids) == 0 {
-		f.add("1 = 0")
-		return
-	}
-	places := make([]string, len(ids))
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		places[i], args[i] = "?", id
-	}
-	f.add(column+" IN ("+strings.Join(places, ", ")+")", args...)
-}
-
-// counted adds the conditions that print_counts can answer as well.
-func (f *filter) counted(q farm.PrintQuery) {
-	f.among("printer_id", q.Scope.Printers)
-	f.among("site_id", q.Scope.Sites)
-	for _, c := range []struct {
-		column string
-		id     int64
-	}{{"printer_id", q.PrinterID}, {"site_id", q.SiteID}, {"project_id", q.ProjectID}} {
-		if c.id != 0 {
-			f.add(c.column+" = ?", c.id)
-		}
-	}
-	if q.Status != "" {
-		f.add("status = ?", string(q.Status))
-	}
-	switch q.Kind {
-	case farm.KindFile:
-		f.add("status = 'uploaded'")
-	case farm.KindPrint:
-		f.add("status <> 'uploaded'")
-	}
-}
-
-// filterOf is all that a query asks.
-func (d *DB) filterOf(q farm.PrintQuery) filter {
-	f := filter{conditions: []string{"deleted_at = 0"}}
-	f.counted(q)
-	if q.ProjectID != 0 {
-		f.add("project_id > 0") // by which the index is found
-	}
-	for _, c := range []struct{ column, word string }{{"file_status", string(q.FileStatus)}, {"source", q.Source}, {"sha256", q.SHA256}} {
-		if c.word != "" {
-			f.add(c.column+" = ?", c.word)
-		}
-	}
-	if q.SHA256 != "" {
-		f.add("sha256 <> ''") // likewise
-	}
-	if q.Tag != "" {
-		f.add(`tags LIKE ? ESCAPE '!'`, "%"+escapeLike(text(q.Tag))+"%")
-	}
-	if q.Favorite != nil {
-		f.add("favorite = ?", *q.Favorite)
-	}
-	if !q.From.IsZero() {
-		f.add("created_at >= ?", ms(q.From))
-	}
-	if !q.To.IsZero() {
-		f.add("created_at < ?", ms(q.To))
-	}
-	if q.Search != "" {
-		if match := d.matching(q.Search); match != "" {
-			f.add(d.found("?"), match)
-		} else {
-			f.add("1 = 0")
-		}
-	}
-	return f
-}
-
-func escapeLike(s string) string {
-	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s)
-}
 
 // position is where a page begins: after this print, in the order of the list.
 type position struct{ at, id int64 }
@@ -127,88 +30,201 @@ func parsePosition(s string) (p position, err error) {
 	return p, nil
 }
 
-// ordered says how a query's archives are ordered: newest first, those that a search
-// finds by their ids, which is nearly the same and is how the index has them.
-func ordered(q farm.PrintQuery) string {
-	if q.Search != "" {
-		return " ORDER BY id DESC"
+// within adds a query's bounds in time.
+func (f filter) within(from, to time.Time) filter {
+	if !from.IsZero() {
+		f = f.and(f.created+" >= ?", ms(from))
 	}
-	return " ORDER BY created_at DESC, id DESC"
+	if !to.IsZero() {
+		f = f.and(f.created+" < ?", ms(to))
+	}
+	return f
 }
 
-// after adds that archives come after a position.
-func (f *filter) after(q farm.PrintQuery, p position) {
-	if q.Search != "" {
-		f.add("id < ?", p.id)
-		return
-	}
-	f.add("(created_at, id) < (?, ?)", p.at, p.id)
-}
-
-// Prints gives a page of archives, newest first, and how many there are.
+// Prints gives a page of archives, newest first, and how many there are. Those that a
+// search finds are in the order of their ids.
 func (d *DB) Prints(ctx context.Context, q farm.PrintQuery) (farm.PrintPage, error) {
+	q, err := d.present(ctx, q)
+	if err != nil {
+		return farm.PrintPage{}, err
+	}
 	f := d.filterOf(q)
 	total, err := d.countPrints(ctx, q, f)
 	if err != nil {
 		return farm.PrintPage{}, fmt.Errorf("count archives: %w", err)
 	}
+	f = f.within(q.From, q.To)
 	if q.After != "" {
 		p, err := parsePosition(q.After)
 		if err != nil {
 			return farm.PrintPage{}, err
 		}
-		f.after(q, p)
+		f, q.Offset = f.after(p), 0
 	}
-	prints, err := d.slice(ctx, q, f, q.Limit+1, q.Offset)
-	if err != nil {
+	page := farm.PrintPage{Total: total, Prints: []farm.Print{}}
+	if total == 0 || q.Limit <= 0 {
+		return page, nil
+	}
+	if page.Prints, err = d.slice(ctx, f, q.Limit+1, q.Offset); err != nil {
 		return farm.PrintPage{}, fmt.Errorf("list archives: %w", err)
 	}
-	page := farm.PrintPage{Total: total, Prints: prints}
-	if len(prints) > q.Limit {
-		page.Prints = prints[:q.Limit]
-		last := prints[q.Limit-1]
+	if len(page.Prints) > q.Limit {
+		page.Prints = page.Prints[:q.Limit]
+		last := page.Prints[q.Limit-1]
 		page.Next = position{ms(last.CreatedAt), last.ID}.String()
 	}
 	return page, nil
 }
 
-func (d *DB) slice(ctx context.Context, q farm.PrintQuery, f filter, limit, offset int) ([]farm.Print, error) {
+// present leaves out what a query names that is gone: no archive is of such a printer
+// or project any more, though its row still has the number.
+func (d *DB) present(ctx context.Context, q farm.PrintQuery) (farm.PrintQuery, error) {
+	if len(q.Scope.Printers) > 0 {
+		ids, err := list(ctx, d.read, func(r row) (id int64, err error) { return id, r.Scan(&id) }, `SELECT id FROM printers`)
+		if err != nil {
+			return q, fmt.Errorf("list the printers of a scope: %w", err)
+		}
+		seen := []int64{}
+		for _, id := range q.Scope.Printers {
+			if slices.Contains(ids, id) {
+				seen = append(seen, id)
+			}
+		}
+		q.Scope.Printers = seen
+	}
+	if q.ProjectID != 0 {
+		_, err := d.Project(ctx, q.ProjectID)
+		if farm.Is(err, farm.NotFound) {
+			q.Scope.Printers, err = []int64{}, nil
+		}
+		if err != nil {
+			return q, err
+		}
+	}
+	if q.Search == "" || q.From.IsZero() && q.To.IsZero() {
+		return q, nil
+	}
+	return d.bounded(ctx, q)
+}
+
+// bounded closes the bounds of a search where archives begin and end, so that its days
+// can be named.
+func (d *DB) bounded(ctx context.Context, q farm.PrintQuery) (farm.PrintQuery, error) {
+	const query = `SELECT COALESCE((SELECT MIN(created_at) FROM prints WHERE deleted_at = 0), 0), COALESCE((SELECT MAX(created_at) FROM prints WHERE deleted_at = 0), 0)`
+	var first, last int64
+	if err := d.read.QueryRowContext(ctx, query).Scan(&first, &last); err != nil {
+		return q, fmt.Errorf("read when archives begin: %w", err)
+	}
+	if ms(q.From) < first {
+		q.From = when(first)
+	}
+	if q.To.IsZero() || ms(q.To) > last+1 {
+		q.To = when(last + 1)
+	}
+	return q, nil
+}
+
+func (d *DB) slice(ctx context.Context, f filter, limit, offset int) ([]farm.Print, error) {
 	n := len(f.args)
-	query := `SELECT ` + printColumns + ` FROM prints` + f.where() + ordered(q) + fmt.Sprintf(" LIMIT $%d OFFSET $%d", n+1, n+2)
+	query := `SELECT ` + printColumns + ` FROM ` + f.where() + f.order() + fmt.Sprintf(" LIMIT $%d OFFSET $%d", n+1, n+2)
 	return list(ctx, d.read, scanPrint, query, append(f.args[:n:n], limit, offset)...)
 }
 
-// countPrints counts by the counters where they can tell, which is much faster than to
-// look at every row.
-func (d *DB) countPrints(ctx context.Context, q farm.PrintQuery, f filter) (n int64, err error) {
-	days := filter{conditions: []string{"n <> 0"}}
-	if plain(q) && days.days(q) {
-		days.counted(q)
-		return n, d.read.QueryRowContext(ctx, `SELECT COALESCE(SUM(n), 0) FROM print_counts`+days.where(), days.args...).Scan(&n)
+// countPrints counts without a look at every row, where there is a way.
+func (d *DB) countPrints(ctx context.Context, q farm.PrintQuery, f filter) (int64, error) {
+	always := q.From.IsZero() && q.To.IsZero()
+	switch words := q.Search != "" || q.Tag != ""; {
+	case q.SHA256 != "" || nobody(q):
+	case !words:
+		return d.countSorts(ctx, q, f)
+	case d.engine == sqlite && always, d.engine == sqlite && q.Search != "" && daysOf(q) != nil:
+		return d.countWords(ctx, q)
 	}
-	return n, d.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM prints`+f.where(), f.args...).Scan(&n)
+	return d.countRows(ctx, f.within(q.From, q.To))
 }
 
-// plain tells whether a query asks nothing that print_counts does not know.
-func plain(q farm.PrintQuery) bool {
-	return q.FileStatus == "" && q.Source == "" && q.Tag == "" && q.SHA256 == "" && q.Favorite == nil && q.Search == ""
+func (d *DB) countRows(ctx context.Context, f filter) (n int64, err error) {
+	return n, d.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+f.where(), f.args...).Scan(&n)
 }
 
-// days adds the bounds of a query, when they are whole days.
-func (f *filter) days(q farm.PrintQuery) bool {
-	for _, b := range []struct {
-		at        time.Time
-		condition string
-	}{{q.From, "day >= ?"}, {q.To, "day < ?"}} {
-		if b.at.IsZero() {
-			continue
+// countWords counts by the index of words, but for the days that a query has only a
+// part of.
+func (d *DB) countWords(ctx context.Context, q farm.PrintQuery) (int64, error) {
+	whole, parts := split(q.From, q.To)
+	var sum int64
+	for _, p := range parts {
+		one := q
+		one.From, one.To = p.from, p.to
+		n, err := d.countRows(ctx, d.filterOf(one).within(p.from, p.to))
+		if err != nil {
+			return 0, err
 		}
-		if ms(b.at)%dayMS != 0 {
-			return false
-		}
-		f.add(b.condition, ms(b.at)/dayMS)
+		sum += n
 	}
-	return true
+	if whole == nil {
+		return sum, nil
+	}
+	q.From, q.To = whole.from, whole.to
+	var n int64
+	err := d.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM print_search WHERE print_search MATCH $1`, ftsquery(q)).Scan(&n)
+	return sum + n, err
+}
+
+// span is a time from a moment up to another one; zero is no bound.
+type span struct{ from, to time.Time }
+
+// split takes a time apart into the days that archives are counted by, as far as they
+// are whole, and what is left at both ends.
+func split(from, to time.Time) (whole *span, parts []span) {
+	first, last := (ms(from)+countedMS-1)/countedMS*countedMS, ms(to)/countedMS*countedMS
+	if !from.IsZero() && !to.IsZero() && first >= last {
+		return nil, []span{{from, to}}
+	}
+	whole = &span{from, to}
+	if !from.IsZero() && first != ms(from) {
+		whole.from = time.UnixMilli(first)
+		parts = append(parts, span{from, whole.from})
+	}
+	if !to.IsZero() && last != ms(to) {
+		whole.to = time.UnixMilli(last)
+		parts = append(parts, span{whole.to, to})
+	}
+	return whole, parts
+}
+
+// nobody tells that a query finds nothing, by its scope or for want of a word.
+func nobody(q farm.PrintQuery) bool {
+	return q.Scope.Printers != nil && len(q.Scope.Printers) == 0 || q.Scope.Sites != nil && len(q.Scope.Sites) == 0 ||
+		q.Search != "" && len(searched(q.Search)) == 0
+}
+
+// countSorts adds up the counters, and counts the rows of the days that a query has
+// only a part of.
+func (d *DB) countSorts(ctx context.Context, q farm.PrintQuery, f filter) (int64, error) {
+	whole, parts := split(q.From, q.To)
+	var sum int64
+	for _, p := range parts {
+		n, err := d.countRows(ctx, f.within(p.from, p.to))
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	if whole == nil {
+		return sum, nil
+	}
+	c := filter{conditions: []string{"n <> 0"}}
+	c.sorts("", q)
+	if !whole.from.IsZero() {
+		c.add("days >= ?", ms(whole.from)/countedMS)
+	}
+	if !whole.to.IsZero() {
+		c.add("days < ?", ms(whole.to)/countedMS)
+	}
+	c.from = `print_counts`
+	var n int64
+	err := d.read.QueryRowContext(ctx, `SELECT COALESCE(SUM(n), 0) FROM `+c.where(), c.args...).Scan(&n)
+	return sum + n, err
 }
 
 // eachBatch is how many rows EachPrint reads at a time.
@@ -218,14 +234,14 @@ const eachBatch = 500
 // connection is held while fn runs, however long it takes; what changes meanwhile may
 // be told as it was or as it is.
 func (d *DB) EachPrint(ctx context.Context, q farm.PrintQuery, fn func(farm.Print) error) error {
+	q, err := d.present(ctx, q)
+	if err != nil {
+		return err
+	}
+	f := d.filterOf(q).within(q.From, q.To)
 	left := q.Limit
-	var at *position
-	for {
-		f := d.filterOf(q)
-		if at != nil {
-			f.after(q, *at)
-		}
-		batch, err := d.slice(ctx, q, f, eachBatch, 0)
+	for page := f; ; {
+		batch, err := d.slice(ctx, page, eachBatch, 0)
 		if err != nil {
 			return fmt.Errorf("list archives: %w", err)
 		}
@@ -241,7 +257,7 @@ func (d *DB) EachPrint(ctx context.Context, q farm.PrintQuery, fn func(farm.Prin
 			return nil
 		}
 		last := batch[len(batch)-1]
-		at = &position{ms(last.CreatedAt), last.ID}
+		page = f.after(position{ms(last.CreatedAt), last.ID})
 	}
 }
 

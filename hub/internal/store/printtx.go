@@ -62,22 +62,25 @@ func (p *PrintTx) Run(runID string) (one farm.Print, seq int64, ok bool, err err
 	if err != nil {
 		return one, 0, false, fmt.Errorf("find run %s: %w", runID, err)
 	}
-	one, ok, err = p.one(`SELECT `+printColumns+` FROM prints WHERE id = $1`, id)
-	return one, seq, ok, err
+	one, ok, err = p.one(`SELECT `+rowColumns+` FROM prints WHERE id = $1`, id)
+	if err == nil && !ok { // removed for good: what is told of it again is of no use
+		one = farm.Print{ID: id, RunID: runID, DeletedAt: time.Now()}
+	}
+	return one, seq, err == nil, err
 }
 
 // Open finds the print that is under way at a printer.
 func (p *PrintTx) Open(printerID int64) (farm.Print, bool, error) {
-	return p.one(`SELECT `+printColumns+` FROM prints WHERE printer_id = $1 AND status = 'printing' AND printer_id > 0 AND deleted_at = 0`, printerID)
+	return p.one(`SELECT `+rowColumns+` FROM prints WHERE printer_id = $1 AND status = 'printing' AND printer_id > 0 AND deleted_at = 0`, printerID)
 }
 
 // BySubtask finds the newest print of a printer with that id of a submission.
 func (p *PrintTx) BySubtask(printerID int64, subtask string) (farm.Print, bool, error) {
-	return p.one(`SELECT `+printColumns+` FROM prints WHERE printer_id = $1 AND subtask = $2 AND subtask <> '' ORDER BY id DESC LIMIT 1`, printerID, subtask)
+	return p.one(`SELECT `+rowColumns+` FROM prints WHERE printer_id = $1 AND subtask = $2 AND subtask <> '' ORDER BY id DESC LIMIT 1`, printerID, subtask)
 }
 
 func (p *PrintTx) one(q string, args ...any) (farm.Print, bool, error) {
-	one, err := scanPrint(p.t.QueryRowContext(p.ctx, q, args...))
+	one, err := scanPrint(p.t.QueryRowContext(p.ctx, q+p.t.lock(), args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return farm.Print{}, false, nil
 	}
@@ -102,8 +105,11 @@ func (p *PrintTx) Save(one farm.Print) error {
 	before, known := p.saved[one.ID]
 	if !known {
 		var err error
-		if before, known, err = p.one(`SELECT `+printColumns+` FROM prints WHERE id = $1`, one.ID); err != nil || !known {
-			return notFound(orNoRows(err), "there is no archive %d", one.ID)
+		if before, known, err = p.one(`SELECT `+rowColumns+` FROM prints WHERE id = $1`, one.ID); err != nil {
+			return err
+		}
+		if !known {
+			return farm.Errorf(farm.NotFound, "there is no archive %d", one.ID)
 		}
 	}
 	if err := p.t.savePrint(p.ctx, before, one); err != nil {
@@ -138,7 +144,7 @@ func (p *PrintTx) PutFile(f farm.PrintFile) error {
 // AddPull wants a captured file; the same one twice is one. Its file is pending with it.
 func (p *PrintTx) AddPull(pull farm.Pull) error {
 	const q = `INSERT INTO pulls (print_id, run_id, agent_id, role, sha256, size, name, tries, next_at, error) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, '')
-		ON CONFLICT (run_id, role, sha256) DO NOTHING`
+		ON CONFLICT (run_id, role, sha256) DO UPDATE SET agent_id = excluded.agent_id, next_at = excluded.next_at`
 	_, err := p.t.ExecContext(p.ctx, q, pull.PrintID, pull.RunID, pull.AgentID, pull.Role, pull.SHA256, pull.Size, pull.Name, ms(pull.NextAt))
 	if err != nil {
 		return fmt.Errorf("want a file of print %d: %w", pull.PrintID, err)
@@ -146,6 +152,12 @@ func (p *PrintTx) AddPull(pull farm.Pull) error {
 	one, known := p.saved[pull.PrintID]
 	if !known || !one.DeletedAt.IsZero() {
 		return nil // its agent is only to be told that nobody wants it
+	}
+	if after := one; pull.Role == farm.RoleModel && one.FileStatus == farm.FileMissing { // given up too early
+		after.FileStatus, after.FileError = farm.FilePending, ""
+		if err := p.Save(after); err != nil {
+			return err
+		}
 	}
 	return p.PutFile(farm.PrintFile{
 		PrintID: one.ID, SiteID: one.SiteID, Role: pull.Role, Path: one.Dir + "/" + farm.FileName(pull.Role, pull.Name),

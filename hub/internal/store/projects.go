@@ -59,23 +59,13 @@ func (d *DB) ChangeProject(ctx context.Context, p farm.Project) (out farm.Projec
 	return out, err
 }
 
-// DeleteProject removes a project; its archives stay and are of none then.
+// DeleteProject removes a project. Its archives stay and are read as of none then: the
+// number in their rows is never given again.
 func (d *DB) DeleteProject(ctx context.Context, id int64) error {
 	return d.change(ctx, func(t *tx) error {
 		p, err := scanProject(t.QueryRowContext(ctx, `DELETE FROM projects WHERE id = $1 RETURNING `+projectColumns, id))
 		if err != nil {
 			return notFound(err, "there is no project %d", id)
-		}
-		for _, q := range []string{
-			`UPDATE prints SET project_id = 0 WHERE project_id = $1`,
-			`INSERT INTO print_counts (printer_id, site_id, project_id, status, day, n)
-				SELECT printer_id, site_id, 0, status, day, n FROM print_counts WHERE project_id = $1
-				ON CONFLICT (printer_id, site_id, project_id, status, day) DO UPDATE SET n = print_counts.n + excluded.n`,
-			`DELETE FROM print_counts WHERE project_id = $1`,
-		} {
-			if _, err := t.ExecContext(ctx, q, id); err != nil {
-				return fmt.Errorf("let the archives of project %d go: %w", id, err)
-			}
 		}
 		t.tell(projectEvent(farm.EventProjectRemoved, p))
 		return nil

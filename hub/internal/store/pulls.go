@@ -19,11 +19,15 @@ func scanPull(r row) (p farm.Pull, err error) {
 	return p, err
 }
 
-// DuePulls gives files to fetch that are due: small ones first, those that came first
-// before others.
+// DuePulls gives files to fetch that are due: of each agent the first, then of each the
+// second, so that one with many holds up no other one. Of an agent's own small ones are
+// first, those that came first before others.
 func (d *DB) DuePulls(ctx context.Context, now time.Time, limit int) ([]farm.Pull, error) {
-	const q = `SELECT ` + pullColumns + ` FROM pulls WHERE next_at <= $1
-		ORDER BY tries, CASE WHEN role = 'thumbnail' THEN 0 WHEN role = 'timelapse' THEN 2 ELSE 1 END, id LIMIT $2`
+	const q = `SELECT ` + pullColumns + ` FROM (
+			SELECT ` + pullColumns + `, ROW_NUMBER() OVER (PARTITION BY agent_id ORDER BY tries,
+				CASE WHEN role = 'thumbnail' THEN 0 WHEN role = 'timelapse' THEN 2 ELSE 1 END, id) AS turn
+			FROM pulls WHERE next_at <= $1
+		) AS due ORDER BY turn, id LIMIT $2`
 	out, err := list(ctx, d.read, scanPull, q, ms(now), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the files to fetch: %w", err)
@@ -95,7 +99,7 @@ func (t *tx) stands(ctx context.Context, p farm.Pull, status farm.FileStatus, re
 	if p.Role != farm.RoleModel {
 		return nil
 	}
-	before, err := onePrint(ctx, t, p.PrintID)
+	before, err := t.print(ctx, p.PrintID)
 	if farm.Is(err, farm.NotFound) || err == nil && before.FileStatus == farm.FileStored {
 		return nil
 	}
@@ -110,47 +114,17 @@ func (t *tx) stands(ctx context.Context, p farm.Pull, status farm.FileStatus, re
 	return t.savePrint(ctx, before, after)
 }
 
-// Intend notes that an object may come to be under a key. The later moment counts.
-func (d *DB) Intend(ctx context.Context, key string, due time.Time) error {
-	return d.change(ctx, func(t *tx) error { return t.intend(ctx, key, due) })
-}
-
-func (t *tx) intend(ctx context.Context, key string, due time.Time) error {
-	const q = `INSERT INTO object_intents (key, due_at) VALUES ($1, $2)
-		ON CONFLICT (key) DO UPDATE SET due_at = CASE WHEN excluded.due_at > object_intents.due_at THEN excluded.due_at ELSE object_intents.due_at END`
-	if _, err := t.ExecContext(ctx, q, key, ms(due)); err != nil {
-		return fmt.Errorf("intend an object: %w", err)
-	}
-	return nil
-}
-
-// DueIntents gives keys whose objects may be swept.
-func (d *DB) DueIntents(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	out, err := list(ctx, d.read, func(r row) (key string, err error) { return key, r.Scan(&key) },
-		`SELECT key FROM object_intents WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, ms(now), limit)
+// giveUpPulls notes that the files that an agent holds will not come: it is removed.
+func (t *tx) giveUpPulls(ctx context.Context, agentID int64) error {
+	pulls, err := list(ctx, t, scanPull, `SELECT `+pullColumns+` FROM pulls WHERE agent_id = $1`, agentID)
 	if err != nil {
-		return nil, fmt.Errorf("list the objects to sweep: %w", err)
-	}
-	return out, nil
-}
-
-// ClaimIntent takes a due intent away and tells whether the object under its key is to
-// be deleted: no row refers to it. Who deletes it keeps others from writing it meanwhile.
-func (d *DB) ClaimIntent(ctx context.Context, key string, now time.Time) (free bool, err error) {
-	err = d.change(ctx, func(t *tx) error {
-		due, err := changed(t.ExecContext(ctx, `DELETE FROM object_intents WHERE key = $1 AND due_at <= $2`, key, ms(now)))
-		if err != nil || !due {
-			return err
-		}
-		const q = `SELECT NOT EXISTS (SELECT 1 FROM print_files WHERE key = $1 AND key <> '')`
-		if err := t.QueryRowContext(ctx, q, key).Scan(&free); err != nil || !free {
-			return err
-		}
-		_, err = t.ExecContext(ctx, `DELETE FROM objects WHERE key = $1`, key)
 		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("claim an object to sweep: %w", err)
 	}
-	return free, nil
+	for _, p := range pulls {
+		if err := t.stands(ctx, p, farm.FileMissing, "its agent was removed", true); err != nil {
+			return err
+		}
+	}
+	_, err = t.ExecContext(ctx, `DELETE FROM pulls WHERE agent_id = $1`, agentID)
+	return err
 }

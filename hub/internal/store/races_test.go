@@ -118,7 +118,8 @@ func TestADamagedCodeIsOnePrintersTrouble(t *testing.T) {
 	})
 }
 
-// Two changes that wait for each other: PostgreSQL ends one, which begins anew.
+// Two changes that wait for each other: PostgreSQL ends one, which begins anew, and may be
+// ended again when it comes back before the other one was woken.
 func TestADeadlockBeginsAnew(t *testing.T) {
 	db := fresh(t, postgres)
 	ctx := t.Context()
@@ -154,7 +155,7 @@ func TestADeadlockBeginsAnew(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := fmt.Sprint(kinds(t, db)); ran.Load() != 3 || got != "[crossed crossed]" {
+	if got := fmt.Sprint(kinds(t, db)); ran.Load() < 3 || got != "[crossed crossed]" {
 		t.Errorf("ran %d times, events %s", ran.Load(), got)
 	}
 }

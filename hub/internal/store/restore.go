@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"bambuddy/shared/farm"
 )
@@ -34,24 +36,27 @@ func (d *DB) PrinterIDs(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// RestorePrint adds an archive under the id it had, with its files, unless there is one
-// of that id or of that run; it tells whether it was added.
+// RestorePrint adds an archive with its files, under the id it had unless another has
+// that by now. One that is there already, by its run or by its folder, stays as it is.
+// It tells whether it was added.
 func (d *DB) RestorePrint(ctx context.Context, p farm.Print, files []farm.PrintFile) (added bool, err error) {
 	err = d.change(ctx, func(t *tx) error {
 		added = false
-		var there bool
-		const q = `SELECT EXISTS (SELECT 1 FROM prints WHERE id = $1) OR EXISTS (SELECT 1 FROM print_runs WHERE run_id = $2 AND run_id <> '')`
-		if err := t.QueryRowContext(ctx, q, p.ID, p.RunID).Scan(&there); err != nil || there {
+		there, err := t.restored(ctx, p, files)
+		if err != nil || there {
 			return err
 		}
+		one := p
+		one.Has = nil
 		for _, f := range files {
-			p.Has = append(p.Has, f.Role)
+			if f.Role != farm.RoleRecord {
+				one.Has = append(one.Has, f.Role)
+			}
 		}
-		insert := `INSERT INTO prints (` + printColumns + `) VALUES (` + places(1, 50) + `)`
-		if _, err := t.ExecContext(ctx, insert, append([]any{p.ID}, printFields(p)...)...); err != nil {
+		if err := t.addRestored(ctx, &one); err != nil {
 			return err
 		}
-		if err := t.restoreRest(ctx, p, files); err != nil {
+		if err := t.restoreRest(ctx, one, files); err != nil {
 			return err
 		}
 		added = true
@@ -60,19 +65,45 @@ func (d *DB) RestorePrint(ctx context.Context, p farm.Print, files []farm.PrintF
 	return added, err
 }
 
-func (t *tx) restoreRest(ctx context.Context, p farm.Print, files []farm.PrintFile) error {
+// restored tells whether an archive is there, or was and somebody deleted it.
+func (t *tx) restored(ctx context.Context, p farm.Print, files []farm.PrintFile) (there bool, err error) {
+	const q = `SELECT EXISTS (SELECT 1 FROM prints WHERE id = $1 AND site_id = $2 AND dir = $3)
+		OR EXISTS (SELECT 1 FROM print_runs WHERE run_id = $4 AND run_id <> '')`
+	if err := t.QueryRowContext(ctx, q, p.ID, p.SiteID, p.Dir, p.RunID).Scan(&there); err != nil || there {
+		return there, err
+	}
+	for _, f := range files {
+		const q = `SELECT EXISTS (SELECT 1 FROM print_files WHERE site_id = $1 AND path = $2)`
+		if err := t.QueryRowContext(ctx, q, f.SiteID, f.Path).Scan(&there); err != nil || there {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
+// addRestored adds a print under its id if that is free.
+func (t *tx) addRestored(ctx context.Context, p *farm.Print) error {
+	var used bool
+	if err := t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM prints WHERE id = $1) OR EXISTS (SELECT 1 FROM print_runs WHERE print_id = $1)`, p.ID).Scan(&used); err != nil {
+		return err
+	}
+	if used {
+		return t.addPrint(ctx, p)
+	}
+	insert := `INSERT INTO prints (id, ` + strings.Join(printNames, ", ") + `) VALUES (` + places(1, len(printNames)+1) + `)`
+	if _, err := t.ExecContext(ctx, insert, append([]any{p.ID}, printFields(*p)...)...); err != nil {
+		return err
+	}
 	if t.engine == postgres { // whose ids do not follow by themselves
-		const q = `SELECT setval(pg_get_serial_sequence('prints', 'id'), GREATEST((SELECT MAX(id) FROM prints), 1))`
-		if _, err := t.ExecContext(ctx, q); err != nil {
+		const q = `SELECT setval('prints_id_seq', GREATEST($1, (SELECT last_value FROM prints_id_seq)))`
+		if _, err := t.ExecContext(ctx, q, p.ID); err != nil {
 			return err
 		}
 	}
-	if err := t.count(ctx, p, 1); err != nil {
-		return err
-	}
-	if err := t.index(ctx, p, false); err != nil {
-		return err
-	}
+	return t.follow(ctx, farm.Print{DeletedAt: time.Now()}, *p)
+}
+
+func (t *tx) restoreRest(ctx context.Context, p farm.Print, files []farm.PrintFile) error {
 	if p.RunID != "" {
 		if _, err := t.ExecContext(ctx, `INSERT INTO print_runs (run_id, print_id, seq) VALUES ($1, $2, $3)`, p.RunID, p.ID, int64(1)<<40); err != nil {
 			return err

@@ -54,10 +54,10 @@ func TestS3Credentials(t *testing.T) {
 func fileRows(t testing.TB, db *DB, site int64, status farm.FileStatus, paths ...string) {
 	t.Helper()
 	p := farm.Print{Kind: farm.KindFile, Status: farm.StatusUploaded, SiteID: site, Name: "x", Filename: "x.3mf", FileStatus: farm.FilePending, CreatedAt: time.Now()}
-	if err := db.AddFile(context.Background(), &p); err != nil {
-		t.Fatal(err)
-	}
 	err := db.change(context.Background(), func(tx *tx) error {
+		if err := tx.addPrint(context.Background(), &p); err != nil {
+			return err
+		}
 		for i, path := range paths {
 			const q = `INSERT INTO print_files (print_id, site_id, role, path, key, sha256, size, media_type, status, reason, created_at, stored_at)
 				VALUES ($1, $2, $3, $4, $5, '', 1, '', $6, '', 1, 2)`

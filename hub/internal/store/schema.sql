@@ -159,7 +159,7 @@ CREATE TABLE prints (
     printer_id     BIGINT NOT NULL,
     printer_name   TEXT NOT NULL,
     serial         TEXT NOT NULL,
-    site_id        BIGINT NOT NULL,
+    site_id        BIGINT NOT NULL REFERENCES sites (id),
     agent_id       BIGINT NOT NULL,
     name           TEXT NOT NULL,
     renamed        BOOLEAN NOT NULL,
@@ -189,7 +189,6 @@ CREATE TABLE prints (
     file_status    TEXT NOT NULL,
     file_error     TEXT NOT NULL,
     has            TEXT NOT NULL,
-    duplicate_of   BIGINT NOT NULL,
     notes          TEXT NOT NULL,
     tags           TEXT NOT NULL,
     project_id     BIGINT NOT NULL,
@@ -199,30 +198,48 @@ CREATE TABLE prints (
     updated_at     BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX prints_open ON prints (printer_id) WHERE status = 'printing' AND printer_id > 0 AND deleted_at = 0;
-CREATE INDEX prints_created ON prints (created_at, id) WHERE deleted_at = 0;
-CREATE INDEX prints_printer ON prints (printer_id, created_at, id) WHERE deleted_at = 0;
-CREATE INDEX prints_site ON prints (site_id, created_at, id) WHERE deleted_at = 0;
-CREATE INDEX prints_status ON prints (status, created_at, id) WHERE deleted_at = 0;
-CREATE INDEX prints_project ON prints (project_id, created_at, id) WHERE deleted_at = 0 AND project_id > 0;
-CREATE INDEX prints_sha256 ON prints (sha256, id) WHERE sha256 <> '';
-CREATE INDEX prints_subtask ON prints (printer_id, subtask, id) WHERE subtask <> '';
-CREATE INDEX prints_file ON prints (file_status, created_at, id) WHERE deleted_at = 0;
 
--- How many archives there are, by what lists filter by: counting rows takes too long.
+-- One index for each filter that lists are asked for by, in the order of lists. All
+-- hold every other filter too, so that a row is only read once it is known to be wanted.
+CREATE INDEX prints_created ON prints (created_at, id, printer_id, site_id, project_id, kind, status, source, file_status, favorite) WHERE deleted_at = 0;
+CREATE INDEX prints_printer ON prints (printer_id, created_at, id, site_id, project_id, kind, status, source, file_status, favorite) WHERE deleted_at = 0;
+CREATE INDEX prints_site ON prints (site_id, created_at, id, printer_id, project_id, kind, status, source, file_status, favorite) WHERE deleted_at = 0;
+CREATE INDEX prints_project ON prints (project_id, created_at, id, printer_id, site_id, kind, status, source, file_status, favorite) WHERE deleted_at = 0 AND project_id > 0;
+CREATE INDEX prints_status ON prints (status, created_at, id, printer_id, site_id, project_id, kind, source, file_status, favorite) WHERE deleted_at = 0;
+CREATE INDEX prints_file ON prints (file_status, created_at, id, printer_id, site_id, project_id, kind, status, source, favorite) WHERE deleted_at = 0 AND file_status <> 'stored';
+CREATE INDEX prints_favorite ON prints (created_at, id, printer_id, site_id, project_id, kind, status, source, file_status) WHERE deleted_at = 0 AND favorite;
+CREATE INDEX prints_sha256 ON prints (sha256, created_at, id, printer_id, site_id, project_id, kind, status, source, file_status, favorite) WHERE deleted_at = 0 AND sha256 <> '';
+CREATE INDEX prints_subtask ON prints (printer_id, subtask, id) WHERE subtask <> '';
+
+-- How many archives there are of each sort, by the 30 days they were made in: to count
+-- rows takes too long.
 CREATE TABLE print_counts (
-    printer_id BIGINT NOT NULL,
-    site_id    BIGINT NOT NULL,
-    project_id BIGINT NOT NULL,
-    status     TEXT NOT NULL,
-    day        BIGINT NOT NULL,
-    n          BIGINT NOT NULL,
-    PRIMARY KEY (printer_id, site_id, project_id, status, day)
+    printer_id  BIGINT NOT NULL,
+    site_id     BIGINT NOT NULL,
+    project_id  BIGINT NOT NULL,
+    kind        TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    file_status TEXT NOT NULL,
+    favorite    BOOLEAN NOT NULL,
+    days        BIGINT NOT NULL,
+    n           BIGINT NOT NULL,
+    PRIMARY KEY (printer_id, site_id, project_id, kind, status, source, file_status, favorite, days)
 );
 
--- Which print an agent's run is. A print can have been told of by several.
+CREATE TABLE print_tags (
+    tag        TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    print_id   BIGINT NOT NULL REFERENCES prints (id) ON DELETE CASCADE,
+    PRIMARY KEY (tag, created_at, print_id)
+);
+CREATE INDEX print_tags_print ON print_tags (print_id);
+
+-- Which print an agent's run is. A print can have been told of by several. These rows
+-- outlive it: what an agent tells again must not bring back what somebody deleted.
 CREATE TABLE print_runs (
     run_id   TEXT PRIMARY KEY,
-    print_id BIGINT NOT NULL REFERENCES prints (id) ON DELETE CASCADE,
+    print_id BIGINT NOT NULL,
     seq      BIGINT NOT NULL
 );
 CREATE INDEX print_runs_print ON print_runs (print_id);
@@ -253,6 +270,7 @@ CREATE TABLE print_files (
     UNIQUE (site_id, path)
 );
 CREATE INDEX print_files_object ON print_files (key) WHERE key <> '';
+CREATE INDEX print_files_bytes ON print_files (size) WHERE status = 'stored' AND role <> 'model';
 
 -- One row a content that is stored: the same 3MF is one object, however often it is printed.
 CREATE TABLE objects (
@@ -262,7 +280,8 @@ CREATE TABLE objects (
     stored_at BIGINT NOT NULL
 );
 
--- Keys that may hold an object no row refers to. Only these are ever deleted.
+-- Keys that may hold an object no row refers to. Only these are ever deleted. Of one
+-- that is claimed to be, due_at is the moment of the claim, negative.
 CREATE TABLE object_intents (
     key    TEXT PRIMARY KEY,
     due_at BIGINT NOT NULL

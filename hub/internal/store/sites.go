@@ -60,7 +60,8 @@ func (d *DB) RenameSite(ctx context.Context, id int64, name string) (s farm.Site
 	return s, err
 }
 
-// DeleteSite removes an empty site; CONFLICT while it has agents or printers.
+// DeleteSite removes an empty site; CONFLICT while it has agents, printers or archives,
+// those included that statistics still count.
 // The default site stays.
 func (d *DB) DeleteSite(ctx context.Context, id int64) error {
 	if id == farm.DefaultSiteID {
@@ -69,7 +70,7 @@ func (d *DB) DeleteSite(ctx context.Context, id int64) error {
 	return d.change(ctx, func(t *tx) error {
 		s, err := scanSite(t.QueryRowContext(ctx, `DELETE FROM sites WHERE id = $1 RETURNING id, name, created_at`, id))
 		if err != nil {
-			err = dangling(err, farm.Conflict, "site %d still has agents or printers: move or remove them first", id)
+			err = dangling(err, farm.Conflict, "site %d still has agents, printers or archives: move or remove them first", id)
 			return notFound(err, "site %d does not exist", id)
 		}
 		t.tell(siteEvent(farm.EventSiteRemoved, s))

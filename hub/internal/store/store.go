@@ -151,6 +151,9 @@ func (d *DB) introduce(ctx context.Context) error {
 		if _, err := t.ExecContext(ctx, `UPDATE sites SET created_at = $1 WHERE created_at = 0`, ms(time.Now())); err != nil {
 			return err
 		}
+		if err := t.revive(ctx); err != nil {
+			return err
+		}
 		if err := t.QueryRowContext(ctx, `SELECT value FROM settings WHERE key = 'hub_id'`).Scan(&d.hubID); err != nil {
 			return err
 		}
