@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"bambuddy/hub/app"
 	"bambuddy/hub/internal/archive"
@@ -50,6 +51,11 @@ func (c rebuildCommand) Run(e environment) error {
 	store, err := c.store()
 	if err != nil {
 		return usageError{err}
+	}
+	if store != nil && c.DatabaseURL == "" && c.DatabaseURLFile == "" { // all but the store may be lost, the folder too
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
+			return usageError{fmt.Errorf("--data: %w", err)}
+		}
 	}
 	return withAdmin(e, c.database, func(a *app.Admin) error {
 		done, err := a.Rebuild(e.ctx, c.Data, store, func(line string) { _, _ = fmt.Fprintln(e.stderr, line) })
