@@ -39,6 +39,8 @@ const (
 	lookPause   = 30 * time.Second
 	settlePause = 10 * time.Second
 	maxLooks    = 31 // 15 minutes
+	sureLooks   = 2  // so many may find nothing before a video of this print comes
+	maxDoubts   = 3  // looks at one that may be a later print's
 	maxGrowing  = 90 // when there is one that still grows
 )
 

@@ -47,6 +47,7 @@ type state struct {
 	Known   bool             `json:"known,omitempty"` // Before was taken
 	Claimed []string         `json:"claimed,omitempty"`
 	Looks   int              `json:"looks,omitempty"`
+	Doubts  int              `json:"doubts,omitempty"` // looks that found one that may be a later print's
 
 	Seen sighting `json:"seen"`
 }

@@ -79,7 +79,14 @@ func (v *visit) look(i *item) error {
 		return err
 	}
 	i.Looks++
-	e, ok := i.fresh(list.Entries)
+	e, ok, news := i.fresh(list.Entries)
+	if ok && v.doubtful(i, news) {
+		if i.Doubts++; i.Doubts > maxDoubts {
+			return v.unavailable(i, "no video was there before a later print ended")
+		}
+		i.in(settlePause)
+		return v.save(i)
+	}
 	if seen := (sighting{e.Name, e.Size}); ok && e.Size > 0 && i.Seen == seen && i.Looks <= maxGrowing {
 		return v.fetch(i, e.Name)
 	}
@@ -99,9 +106,23 @@ func (v *visit) look(i *item) error {
 	return v.save(i)
 }
 
+// doubtful: there are too few new videos for all prints that are over by now, and this
+// one has looked before without seeing any. Its own may be where nobody can see it.
+func (v *visit) doubtful(i *item, news int) bool {
+	if i.Seen.Path != "" || i.Doubts == 0 && i.Looks <= sureLooks {
+		return false
+	}
+	for _, o := range v.items {
+		if o.Role == wire.RoleTimelapse && o.ID > i.ID && o.RunID != i.RunID && o.over && o.Job.Timelapse.Value && !o.Job.Barely {
+			news--
+		}
+	}
+	return news < 1
+}
+
 // fresh gives the first video that is new, or else one that has grown since: some
-// firmware begins the file when the print begins.
-func (i *item) fresh(entries []wire.FileEntry) (wire.FileEntry, bool) {
+// firmware begins the file when the print begins. It tells how many there are.
+func (i *item) fresh(entries []wire.FileEntry) (e wire.FileEntry, ok bool, count int) {
 	var news []wire.FileEntry
 	for _, e := range entries {
 		if size, old := i.Before[e.Name]; isVideo(e) && !slices.Contains(i.Claimed, e.Name) && (!old || size != e.Size) {
@@ -109,13 +130,13 @@ func (i *item) fresh(entries []wire.FileEntry) (wire.FileEntry, bool) {
 		}
 	}
 	if len(news) == 0 {
-		return wire.FileEntry{}, false
+		return wire.FileEntry{}, false, 0
 	}
 	return slices.MinFunc(news, func(a, b wire.FileEntry) int {
 		_, oldA := i.Before[a.Name]
 		_, oldB := i.Before[b.Name]
 		return cmp.Or(compareBool(!oldA, !oldB), strings.Compare(a.Name, b.Name)) // names tell the order in time
-	}), true
+	}), true, len(news)
 }
 
 // fetch gets the video.

@@ -156,6 +156,25 @@ func TestVideoOfTheNext(t *testing.T) {
 	}
 }
 
+// A print whose video nobody can see waits for it, and does not take the next print's.
+func TestVideoOutOfSight(t *testing.T) {
+	bubble(t, 0, func(r *rig) {
+		p := recorded(bambu.Some(true))
+		r.start(runA, p)
+		r.after(time.Minute)
+		r.finish(runA, p)
+		r.after(time.Minute)
+		r.start(runB, p)
+		r.after(2 * time.Minute)
+		r.finish(runB, p)
+		r.after(2 * time.Second)
+		r.put("/timelapse/video_2.mp4", []byte("second"))
+		r.after(3 * time.Minute)
+		r.lacks(runA, wire.RoleTimelapse, "before a later print ended")
+		r.got(runB, wire.RoleTimelapse, []byte("second"))
+	})
+}
+
 // A video is never taken twice, also when the second print has none.
 func TestVideoClaimedOnce(t *testing.T) {
 	bubble(t, 0, func(r *rig) {
