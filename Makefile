@@ -8,7 +8,7 @@ BIN     := bin
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-check test check fmt format vet lint cross race e2e bench fuzz clean deps
+.PHONY: help build demo demo-check test check fmt format vet lint cross race e2e soak bench fuzz clean deps
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ race:
 
 e2e: deps ## run the whole-system tests alone
 	$(GO) test $(RACE) -timeout 20m ./deploy/e2e/...
+
+SOAK_MINUTES ?= 20
+
+soak: deps ## kill the programs at random for SOAK_MINUTES (20) while prints run, and look what is lost
+	E2E_MINUTES=$(SOAK_MINUTES) $(GO) test -count=1 -v -timeout 0 -run 'TestKilledAtAnyMoment' ./deploy/e2e
 
 bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)

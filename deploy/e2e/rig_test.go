@@ -33,6 +33,7 @@ func lan(site int) string { return fmt.Sprintf("lan%d", site) }
 
 // rig is a whole farm.
 type rig struct {
+	speed    float64 // of the printers
 	t        *testing.T
 	network  *memnet.Network
 	root     string
@@ -44,7 +45,9 @@ type rig struct {
 	sims     *process
 	feed     *feed
 	log      *logs
-	objects  *hubapp.MemoryObjects // of the hub, whatever becomes of that
+	// unprovable are the names of prints whose end nothing proves.
+	unprovable map[string]bool
+	objects    *hubapp.MemoryObjects // of the hub, whatever becomes of that
 }
 
 // process is a part that can be stopped and started like a program.
@@ -104,8 +107,14 @@ func (l *logs) logger(part string) *slog.Logger {
 // each, the printers given by their models, in turn at the sites.
 func inBubble(t *testing.T, models []string, test func(r *rig)) {
 	t.Helper()
+	inFastBubble(t, 1, models, test)
+}
+
+// inFastBubble is inBubble with printers that print faster, which spares reports.
+func inFastBubble(t *testing.T, speed float64, models []string, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, network: memnet.New(), root: t.TempDir(), log: &logs{}, objects: hubapp.NewMemoryObjects()}
+		r := &rig{speed: speed, t: t, network: memnet.New(), root: t.TempDir(), log: &logs{}, unprovable: map[string]bool{}, objects: hubapp.NewMemoryObjects()}
 		defer r.close()
 		r.client = &http.Client{Transport: &http.Transport{DialContext: r.network.Dialer("operator")}}
 		r.startPrinters(models)
@@ -152,7 +161,7 @@ func (r *rig) startPrinters(models []string) {
 	for i := range specs {
 		specs[i].Address, specs[i].MQTTPort = fmt.Sprintf("192.0.2.%d", i+1), 8883
 	}
-	r.printers, err = simprinter.NewFarm(specs, simprinter.Options{Listen: r.network.Listen, Log: r.log.logger("simulator")})
+	r.printers, err = simprinter.NewFarm(specs, simprinter.Options{Listen: r.network.Listen, Speed: r.speed, Log: r.log.logger("simulator")})
 	if err != nil {
 		r.t.Fatal(err)
 	}
