@@ -99,7 +99,7 @@ func compare(happened []simprinter.LedgerEntry, told []archive, unprovable func(
 func differs(e simprinter.LedgerEntry, a archive, unprovable bool) string {
 	outcome := cmp.Or(e.Outcome, "printing")
 	switch {
-	case a.Status != outcome && !(unprovable && a.Status == "unknown"):
+	case a.Status != outcome && (!unprovable || a.Status != "unknown"):
 		return fmt.Sprintf("it is %s, archived as %s", outcome, a.Status)
 	case a.FileStatus == "stored" && (a.SHA256 == nil || *a.SHA256 != e.SHA256):
 		return fmt.Sprintf("its file is another one (want %s): %+v", e.SHA256, a)
