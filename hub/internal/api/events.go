@@ -51,8 +51,8 @@ type TransferFrame struct {
 	Role      string  `json:"role" enum:"model,thumbnail,finish,timelapse"`
 	Bytes     int64   `json:"bytes" doc:"That have come."`
 	Size      int64   `json:"size" doc:"Bytes in all."`
-	Done      bool    `json:"done" doc:"It is stored."`
-	Error     *string `json:"error" doc:"Why it stands still; it will be tried again."`
+	Done      bool    `json:"done" doc:"Nothing more comes: it is stored, or given up."`
+	Error     *string `json:"error" doc:"Why it stands still, to be tried again, or was given up."`
 }
 
 // Reset says that the stream could not be resumed without a gap.

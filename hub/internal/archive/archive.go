@@ -101,7 +101,12 @@ type Archive struct {
 	wake chan struct{}
 	keys keyLocks
 
-	onWay onWay
+	onWay    onWay
+	painting sync.Mutex // one picture at a time
+
+	check   sync.Mutex
+	checked time.Time // zero: never
+	unwell  error     // as of then
 }
 
 // New makes an Archive and its staging folder.
@@ -135,8 +140,23 @@ func (a *Archive) Wake() {
 	}
 }
 
-// Check tells whether the object store works.
-func (a *Archive) Check(ctx context.Context) error { return a.o.Objects.Check(ctx) }
+// checkLasts is how long an answer of Check holds: it writes an object and removes it,
+// which some stores keep for ever.
+const checkLasts = 30 * time.Second
+
+// Check tells whether the object store works, as of the last half minute.
+func (a *Archive) Check(ctx context.Context) error {
+	a.check.Lock()
+	defer a.check.Unlock()
+	if a.checked.IsZero() || time.Since(a.checked) > checkLasts {
+		err := a.o.Objects.Check(ctx)
+		if ctx.Err() != nil {
+			return err // nobody waited for the answer
+		}
+		a.checked, a.unwell = time.Now(), err
+	}
+	return a.unwell
+}
 
 // clearStaging removes uploads that a process before this one did not finish. Parts
 // of pulls stay: they are gone on with.

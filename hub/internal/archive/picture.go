@@ -20,7 +20,7 @@ import (
 // Bounds of a picture that is made a thumbnail: slicers write 512 × 512.
 const (
 	maxPictureBytes  = 8 << 20
-	maxPicturePixels = 4096 * 4096
+	maxPicturePixels = 1600 * 1600
 	pictureQuality   = 85
 )
 
@@ -47,7 +47,9 @@ func (a *Archive) storePicture(ctx context.Context, print farm.Print, role strin
 	if size > maxPictureBytes {
 		return farm.Errorf(farm.FileUnavailable, "the picture has %d bytes, more than %d", size, maxPictureBytes)
 	}
+	a.painting.Lock() // unpacked, each takes some megabytes
 	data, err := asJPEG(io.LimitReader(from, maxPictureBytes))
+	a.painting.Unlock()
 	if err != nil {
 		return err
 	}

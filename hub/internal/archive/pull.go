@@ -2,6 +2,8 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -185,9 +187,52 @@ func (a *Archive) bring(ctx context.Context, print farm.Print, p farm.Pull) erro
 	}
 	m := meter{archive: a, is: Transfer{PrintID: print.ID, PrinterID: print.PrinterID, SiteID: print.SiteID, Role: p.Role, Size: p.Size}}
 	err := a.fetchAndIngest(ctx, print, p, in, &m)
+	if farm.Is(err, farm.FileUnavailable) {
+		if found, seek := a.found(ctx, print, in); found || seek != nil {
+			err = seek
+		}
+	}
 	m.end(err)
 	return err
 }
+
+// found gives a print a model that lies in the object store though no row says so: a hub
+// that was restored from a backup asks agents for files that they gave up long ago.
+func (a *Archive) found(ctx context.Context, print farm.Print, in content) (bool, error) {
+	if in.role != farm.RoleModel {
+		return false, nil
+	}
+	key, err := a.keyFor(ctx, print, in)
+	if err != nil {
+		return false, err
+	}
+	unlock := a.keys.lock(key)
+	defer unlock()
+	if there, err := a.holds(ctx, key, in.size); !there || err != nil {
+		return false, err
+	}
+	if err := a.o.Store.Intend(ctx, key, time.Now().Add(intentLasts)); err != nil { // nobody sweeps it now
+		return false, err
+	}
+	body, _, err := a.o.Objects.Get(ctx, key, 0, -1)
+	if err != nil {
+		return false, err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, body)
+	if err = errors.Join(err, body.Close()); err != nil || hex.EncodeToString(h.Sum(nil)) != in.sha256 {
+		return false, err
+	}
+	read := &objectReader{ctx: ctx, store: a.o.Objects, key: key, size: in.size}
+	slice, err := a.sliceData(ctx, print, read, in.size)
+	if err = errors.Join(err, read.failed); err != nil {
+		return false, err
+	}
+	return true, a.note(ctx, print, in, key, slice)
+}
+
+// mostWrong is how often a file may arrive with other bytes than were announced.
+const mostWrong = 5
 
 func (a *Archive) fetchAndIngest(ctx context.Context, print farm.Print, p farm.Pull, in content, m *meter) error {
 	file, err := os.OpenFile(a.part(p), os.O_RDWR|os.O_CREATE, 0o600)
@@ -205,6 +250,9 @@ func (a *Archive) fetchAndIngest(ctx context.Context, print farm.Print, p farm.P
 	if sum != p.SHA256 {
 		if err := file.Truncate(0); err != nil {
 			return err
+		}
+		if p.Tries >= mostWrong {
+			return farm.Errorf(farm.FileUnavailable, "what the agent has is damaged: it is not what it captured")
 		}
 		return farm.Errorf(farm.Unavailable, "what arrived is not what the agent announced; it is fetched anew")
 	}

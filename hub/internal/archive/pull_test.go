@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"bambuddy/hub/internal/blob"
 	"bambuddy/shared/farm"
 )
 
@@ -175,6 +176,51 @@ func TestWrongBytesAreFetchedAnew(t *testing.T) {
 					t.Error("what is stored is not what was captured")
 				}
 			})
+		})
+	}
+}
+
+// A file that is damaged at its agent is given up after some tries, and the agent need
+// not keep it.
+func TestAFileThatIsDamagedAtTheAgent(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		model := sliced("Benchy", 100)
+		pull := r.captured(farm.RoleModel, "benchy.3mf", model)
+		r.sites.set(func(s *sites) { s.files[pull.SHA256] = bytes.Repeat([]byte("x"), len(model)) })
+		p := r.print(nil, pull)
+		r.begin()
+		time.Sleep(24 * time.Hour)
+		asked, released := r.sites.told()
+		if is := r.is(p.ID); is.FileStatus != farm.FileMissing || !strings.Contains(is.FileError, "damaged") || len(asked) != mostWrong+1 || len(released) != 1 {
+			t.Errorf("it is %s (%q) after %d tries, released %q", is.FileStatus, is.FileError, len(asked), released)
+		}
+		if r.archive.Arrived(p.ID, farm.RoleModel) != 0 {
+			t.Error("it is shown as on its way for ever")
+		}
+	})
+}
+
+// A hub that was restored from a backup has no row of what its store holds, and its
+// agents no longer have the files.
+func TestAModelThatOnlyTheStoreKnows(t *testing.T) {
+	for name, whole := range map[string]bool{"whole": true, "damaged": false} {
+		inBubble(t, nil, func(r *rig) {
+			model := sliced("Benchy", 100)
+			pull := r.captured(farm.RoleModel, "benchy.3mf", model)
+			lies := bytes.Clone(model)
+			if !whole {
+				lies[len(lies)/2] ^= 1
+			}
+			if _, err := r.objects.Put(r.t.Context(), "models/"+pull.SHA256+"/benchy.3mf", bytes.NewReader(lies), int64(len(lies)), blob.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			r.sites.set(func(s *sites) { clear(s.files) })
+			p := r.print(nil, pull)
+			r.begin()
+			time.Sleep(time.Minute)
+			if is := r.is(p.ID); (is.FileStatus == farm.FileStored) != whole || whole && is.FilamentType != "PETG" {
+				t.Errorf("%s: its file is %s, filament %q", name, is.FileStatus, is.FilamentType)
+			}
 		})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"bambuddy/shared/farm"
 )
 
 // Transfer is a file on its way from an agent, as people may follow it.
@@ -16,7 +18,7 @@ type Transfer struct {
 	Role      string
 	Bytes     int64
 	Size      int64
-	Done      bool
+	Done      bool   // nothing more comes: it is stored, or Error says why it is given up
 	Error     string // why it stands still
 }
 
@@ -127,7 +129,7 @@ func (m *meter) moved(n int) {
 }
 
 func (m *meter) end(err error) {
-	m.is.Done = err == nil
+	m.is.Done = err == nil || farm.Is(err, farm.FileUnavailable)
 	if err != nil {
 		m.is.Error = detail(err)
 	}
