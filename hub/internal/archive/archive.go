@@ -27,6 +27,8 @@ type Store interface {
 	Site(ctx context.Context, id int64) (farm.Site, error)
 	Print(ctx context.Context, id int64) (farm.Print, error)
 	PrintFiles(ctx context.Context, printID int64) ([]farm.PrintFile, error)
+	Runs(ctx context.Context, printID int64) ([]string, error)
+	Project(ctx context.Context, id int64) (farm.Project, error)
 	EachPrint(ctx context.Context, q farm.PrintQuery, fn func(farm.Print) error) error
 	// AddFile adds an uploaded file as an archive and gives it its id and folder. The
 	// path of f is below that folder; its PrintID is not known yet.

@@ -20,8 +20,11 @@ type Restorer interface {
 	SiteNamed(ctx context.Context, name string) (farm.Site, error)
 	// PrinterIDs gives the printers that are registered, by serial number.
 	PrinterIDs(ctx context.Context) (map[string]int64, error)
-	// RestorePrint adds an archive that is not there; it tells whether it was added.
-	RestorePrint(ctx context.Context, p farm.Print, files []farm.PrintFile) (bool, error)
+	// ProjectNamed finds a project by its name, or makes it.
+	ProjectNamed(ctx context.Context, name string) (farm.Project, error)
+	// RestorePrint adds an archive that is not there, with the runs it was told of by and
+	// its files; it tells whether it was added.
+	RestorePrint(ctx context.Context, p farm.Print, runs []string, files []farm.PrintFile) (bool, error)
 }
 
 // Rebuilt is what a rebuild found.
@@ -114,7 +117,14 @@ func restore(ctx context.Context, objects blob.Store, db Restorer, printers map[
 			Status: farm.FileStored, CreatedAt: f.CreatedAt, StoredAt: info.Modified,
 		})
 	}
-	added, err := db.RestorePrint(ctx, p, files)
+	if r.Project != "" {
+		project, err := db.ProjectNamed(ctx, r.Project)
+		if err != nil {
+			return err
+		}
+		p.ProjectID = project.ID
+	}
+	added, err := db.RestorePrint(ctx, p, r.Runs, files)
 	switch {
 	case err != nil:
 		return fmt.Errorf("restore archive %d: %w", p.ID, err)

@@ -24,6 +24,8 @@ const recordVersion = 1
 type Record struct {
 	Version int           `json:"version"`
 	Site    string        `json:"site"`
+	Project string        `json:"project,omitempty"`
+	Runs    []string      `json:"runs,omitempty"` // that agents told it by
 	Print   RecordedPrint `json:"print"`
 	Files   []RecordFile  `json:"files"`
 }
@@ -166,23 +168,9 @@ func (a *Archive) writeRecord(ctx context.Context, id int64) error {
 	if err != nil {
 		return err
 	}
-	site, err := a.o.Store.Site(ctx, p.SiteID)
+	r, before, err := a.recordOf(ctx, p)
 	if err != nil {
 		return err
-	}
-	files, err := a.o.Store.PrintFiles(ctx, id)
-	if err != nil {
-		return err
-	}
-	before := ""
-	r := Record{Version: recordVersion, Site: site.Name, Print: recorded(p), Files: []RecordFile{}}
-	for _, f := range files {
-		switch {
-		case f.Role == farm.RoleRecord:
-			before = f.SHA256
-		case f.Status == farm.FileStored:
-			r.Files = append(r.Files, RecordFile{f.Role, f.Path, f.Key, f.SHA256, f.Size, f.MediaType, f.CreatedAt})
-		}
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -193,10 +181,44 @@ func (a *Archive) writeRecord(ctx context.Context, id int64) error {
 	if in.sha256 == before {
 		return nil
 	}
-	key := "prints/" + farm.Slug(site.Name, 40) + "/" + p.Dir + "/print.json"
+	key := "prints/" + farm.Slug(r.Site, 40) + "/" + p.Dir + "/print.json"
 	err = a.store(ctx, p, in, key, bytes.NewReader(data), nil)
 	if farm.Is(err, farm.NotFound) {
 		return nil // deleted meanwhile: the intent sweeps the object
 	}
 	return err
+}
+
+// recordOf puts together what is known of a print, and gives the hash of the record that
+// is stored, "" without one.
+func (a *Archive) recordOf(ctx context.Context, p farm.Print) (r Record, stored string, err error) {
+	site, err := a.o.Store.Site(ctx, p.SiteID)
+	if err != nil {
+		return r, "", err
+	}
+	runs, err := a.o.Store.Runs(ctx, p.ID)
+	if err != nil {
+		return r, "", err
+	}
+	files, err := a.o.Store.PrintFiles(ctx, p.ID)
+	if err != nil {
+		return r, "", err
+	}
+	r = Record{Version: recordVersion, Site: site.Name, Runs: runs, Print: recorded(p), Files: []RecordFile{}}
+	if p.ProjectID != 0 {
+		project, err := a.o.Store.Project(ctx, p.ProjectID)
+		if err != nil && !farm.Is(err, farm.NotFound) {
+			return r, "", err
+		}
+		r.Project = project.Name
+	}
+	for _, f := range files {
+		switch {
+		case f.Role == farm.RoleRecord:
+			stored = f.SHA256
+		case f.Status == farm.FileStored:
+			r.Files = append(r.Files, RecordFile{f.Role, f.Path, f.Key, f.SHA256, f.Size, f.MediaType, f.CreatedAt})
+		}
+	}
+	return r, stored, nil
 }

@@ -97,8 +97,12 @@ func TestRebuild(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
+		voron, err := r.db.AddProject(ctx, farm.Project{Name: "Voron Build", Status: "active"})
+		if err != nil {
+			t.Fatal(err)
+		}
 		notes, yes := "für Anna", true
-		if _, err := r.db.ChangePrint(ctx, 1, farm.PrintChange{Notes: &notes, Favorite: &yes, Tags: &[]string{"gift", "red"}}); err != nil {
+		if _, err := r.db.ChangePrint(ctx, 1, farm.PrintChange{Notes: &notes, Favorite: &yes, Tags: &[]string{"gift", "red"}, ProjectID: &voron.ID}); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.db.DeletePrint(ctx, gone.ID, false); err != nil {
@@ -121,6 +125,14 @@ func TestRebuild(t *testing.T) {
 			t.Errorf("the second time: %+v, %v", got, err)
 		}
 		sameArchives(t, r, r.db, empty)
+		if projects, err := empty.Projects(ctx); err != nil || len(projects) != 1 || projects[0].Name != "Voron Build" {
+			t.Errorf("projects %+v, %v", projects, err)
+		}
+		was, err1 := r.db.Runs(ctx, 1)
+		is, err2 := empty.Runs(ctx, 1)
+		if err := errors.Join(err1, err2); err != nil || len(was) == 0 || !slices.Equal(was, is) {
+			t.Errorf("runs %q, were %q, %v", is, was, err)
+		}
 		if _, size, err := empty.Object(ctx, same.SHA256); err != nil || size != same.Size {
 			t.Errorf("the object: %d, %v", size, err)
 		}
@@ -137,7 +149,7 @@ func sameArchives(t *testing.T, r *rig, a, b *store.DB) {
 	t.Helper()
 	ctx := r.t.Context()
 	for _, q := range []farm.PrintQuery{
-		{}, {Status: farm.StatusFailed}, {Search: "spagh"}, {Search: "Gehause"}, {Search: "anna"}, {Tag: "gift"}, {Search: "gone"}, {SHA256: r.is(1).SHA256},
+		{}, {ProjectID: 1}, {Status: farm.StatusFailed}, {Search: "spagh"}, {Search: "Gehause"}, {Search: "anna"}, {Tag: "gift"}, {Search: "gone"}, {SHA256: r.is(1).SHA256},
 	} {
 		q.Limit = 50
 		was, err1 := a.Prints(ctx, q)

@@ -391,7 +391,7 @@ func TestRestore(t *testing.T) {
 						continue
 					}
 					p, files := lost(id, run+map[bool]string{true: fmt.Sprint(id)}[run != ""])
-					if added := must[bool](t)(db.RestorePrint(ctx, p, files)); added != want {
+					if added := must[bool](t)(db.RestorePrint(ctx, p, []string{p.RunID}, files)); added != want {
 						t.Errorf("round %d, id %d: added is %v", round, id, added)
 					}
 				}

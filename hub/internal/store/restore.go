@@ -39,10 +39,10 @@ func (d *DB) PrinterIDs(ctx context.Context) (map[string]int64, error) {
 // RestorePrint adds an archive with its files, under the id it had unless another has
 // that by now. One that is there already, by its run or by its folder, stays as it is.
 // It tells whether it was added.
-func (d *DB) RestorePrint(ctx context.Context, p farm.Print, files []farm.PrintFile) (added bool, err error) {
+func (d *DB) RestorePrint(ctx context.Context, p farm.Print, runs []string, files []farm.PrintFile) (added bool, err error) {
 	err = d.change(ctx, func(t *tx) error {
 		added = false
-		there, err := t.restored(ctx, p, files)
+		there, err := t.restored(ctx, p, runs, files)
 		if err != nil || there {
 			return err
 		}
@@ -56,7 +56,7 @@ func (d *DB) RestorePrint(ctx context.Context, p farm.Print, files []farm.PrintF
 		if err := t.addRestored(ctx, &one); err != nil {
 			return err
 		}
-		if err := t.restoreRest(ctx, one, files); err != nil {
+		if err := t.restoreRest(ctx, one, runs, files); err != nil {
 			return err
 		}
 		added = true
@@ -66,11 +66,15 @@ func (d *DB) RestorePrint(ctx context.Context, p farm.Print, files []farm.PrintF
 }
 
 // restored tells whether an archive is there, or was and somebody deleted it.
-func (t *tx) restored(ctx context.Context, p farm.Print, files []farm.PrintFile) (there bool, err error) {
-	const q = `SELECT EXISTS (SELECT 1 FROM prints WHERE id = $1 AND site_id = $2 AND dir = $3)
-		OR EXISTS (SELECT 1 FROM print_runs WHERE run_id = $4 AND run_id <> '')`
-	if err := t.QueryRowContext(ctx, q, p.ID, p.SiteID, p.Dir, p.RunID).Scan(&there); err != nil || there {
+func (t *tx) restored(ctx context.Context, p farm.Print, runs []string, files []farm.PrintFile) (there bool, err error) {
+	const q = `SELECT EXISTS (SELECT 1 FROM prints WHERE id = $1 AND site_id = $2 AND dir = $3)`
+	if err := t.QueryRowContext(ctx, q, p.ID, p.SiteID, p.Dir).Scan(&there); err != nil || there {
 		return there, err
+	}
+	for _, run := range runs {
+		if err := t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM print_runs WHERE run_id = $1)`, run).Scan(&there); err != nil || there {
+			return there, err
+		}
 	}
 	for _, f := range files {
 		const q = `SELECT EXISTS (SELECT 1 FROM print_files WHERE site_id = $1 AND path = $2)`
@@ -103,9 +107,9 @@ func (t *tx) addRestored(ctx context.Context, p *farm.Print) error {
 	return t.follow(ctx, farm.Print{DeletedAt: time.Now()}, *p)
 }
 
-func (t *tx) restoreRest(ctx context.Context, p farm.Print, files []farm.PrintFile) error {
-	if p.RunID != "" {
-		if _, err := t.ExecContext(ctx, `INSERT INTO print_runs (run_id, print_id, seq) VALUES ($1, $2, $3)`, p.RunID, p.ID, int64(1)<<40); err != nil {
+func (t *tx) restoreRest(ctx context.Context, p farm.Print, runs []string, files []farm.PrintFile) error {
+	for _, run := range runs {
+		if _, err := t.ExecContext(ctx, `INSERT INTO print_runs (run_id, print_id, seq) VALUES ($1, $2, $3)`, run, p.ID, int64(1)<<40); err != nil {
 			return err
 		}
 	}
@@ -123,4 +127,26 @@ func (t *tx) restoreRest(ctx context.Context, p farm.Print, files []farm.PrintFi
 		}
 	}
 	return nil
+}
+
+// Runs gives the runs a print was told of by.
+func (d *DB) Runs(ctx context.Context, printID int64) ([]string, error) {
+	out, err := list(ctx, d.read, func(r row) (run string, err error) { return run, r.Scan(&run) },
+		`SELECT run_id FROM print_runs WHERE print_id = $1 ORDER BY run_id`, printID)
+	if err != nil {
+		return nil, fmt.Errorf("list the runs of archive %d: %w", printID, err)
+	}
+	return out, nil
+}
+
+// ProjectNamed finds the first project of a name, or makes it.
+func (d *DB) ProjectNamed(ctx context.Context, name string) (farm.Project, error) {
+	p, err := scanProject(d.read.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE name = $1 ORDER BY id LIMIT 1`, name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return d.AddProject(ctx, farm.Project{Name: name, Status: "active"})
+	}
+	if err != nil {
+		return p, fmt.Errorf("find project %q: %w", name, err)
+	}
+	return p, nil
 }
