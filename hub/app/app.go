@@ -160,7 +160,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	})
 	h.files, err = archive.New(archive.Options{
 		Store: db, Objects: o.Objects, Events: news, Agents: h.links, Dir: filepath.Join(o.DataDir, "staging"),
-		Retention: o.Retention, MaxUpload: o.MaxUpload, Log: o.Log.With("part", "archive"),
+		Retention: o.Retention, MaxUpload: o.MaxUpload, SweepAfter: time.Hour, Log: o.Log.With("part", "archive"),
 	})
 	if err != nil {
 		return nil, err

@@ -231,7 +231,7 @@ func BenchmarkPage(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := o.Page(b.Context(), o.Epoch(), 5000, wire.MaxOutboxPage); err != nil {
+		if _, err := o.Page(b.Context(), o.Epoch(), 0, wire.MaxOutboxPage); err != nil {
 			b.Fatal(err)
 		}
 	}

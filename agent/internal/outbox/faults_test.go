@@ -262,3 +262,35 @@ func TestACutTailCostsItsOwnRecords(t *testing.T) {
 		t.Errorf("%d of 200 records were saved", saved)
 	}
 }
+
+// A journal that was put back from a copy and has written on since, past what the hub has
+// seen of it: its numbers stand for other records now.
+func TestACopyThatHasWrittenOn(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	b := open(t, dir)
+	commit(t, b, Change{Serial: "P1", Records: []wire.OutboxRecord{started("r1")}})
+	if p := page(t, b, 0); len(p.Records) != 1 {
+		t.Fatalf("records %s", text(p.Records))
+	}
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, b, Change{Serial: "P1", Records: []wire.OutboxRecord{started("r2"), started("r3")}})
+	seen := page(t, b, 1).Last // 3, by the hub
+
+	again := open(t, copied)
+	old := again.Epoch()
+	for _, run := range []string{"r4", "r5", "r6", "r7"} {
+		commit(t, again, Change{Serial: "P1", Records: []wire.OutboxRecord{started(run)}})
+	}
+	if _, err := again.Page(t.Context(), old, seen, 10); !farm.Is(err, farm.Conflict) || again.Epoch() == old {
+		t.Fatalf("error %v, another epoch %v", err, again.Epoch() != old)
+	}
+	var runs []string
+	for _, r := range page(t, again, 0).Records {
+		runs = append(runs, r.Print.RunID)
+	}
+	if got := strings.Join(runs, " "); got != "r1 r4 r5 r6 r7" {
+		t.Errorf("told again are %s", got)
+	}
+}

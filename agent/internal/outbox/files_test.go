@@ -133,7 +133,8 @@ func TestLeftovers(t *testing.T) {
 	if err != nil || len(left) != 1 || left[0].Name() != whole.SHA256 || b.files.used != 5 {
 		t.Errorf("left %v, %d bytes, %v (untold was %s)", left, b.files.used, err, untold.SHA256)
 	}
-	p := page(t, b, 2)
+	p := page(t, b, 0)
+	p.Records = p.Records[2:]
 	if len(p.Records) != 1 || p.Records[0].Kind != wire.FileUnavailable || p.Records[0].File.RunID != "r1" || p.Records[0].File.Role != wire.RoleModel {
 		t.Errorf("told %s", text(p.Records))
 	}

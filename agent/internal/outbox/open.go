@@ -156,7 +156,7 @@ func (b *Outbox) load(ctx context.Context) error {
 	for _, m := range []struct {
 		key  string
 		into any
-	}{{"epoch", &b.epoch}, {"last", &b.last}, {"acked", &b.acked}} {
+	}{{"epoch", &b.epoch}, {"last", &b.last}, {"given", &b.given}, {"acked", &b.acked}} {
 		if err := b.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = $1`, m.key).Scan(m.into); err != nil {
 			return fmt.Errorf("read %s: %w", m.key, err)
 		}

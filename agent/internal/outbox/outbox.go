@@ -49,6 +49,7 @@ type Outbox struct {
 	mu      sync.Mutex
 	epoch   string
 	last    int64            // number of the last record
+	given   int64            // number of the last record that was given out
 	acked   int64            // everything up to it is acknowledged
 	unacked int64            // bytes of what is not
 	lastOf  map[string]int64 // by serial

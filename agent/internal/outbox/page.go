@@ -22,18 +22,21 @@ func (b *Outbox) Page(ctx context.Context, epoch string, after int64, limit int)
 	defer patience.Stop()
 	for {
 		b.mu.Lock()
-		mine, last, news := b.epoch, b.last, b.news
+		mine, last, given, news := b.epoch, b.last, b.given, b.news
 		b.mu.Unlock()
 		if epoch != mine {
 			return wire.OutboxPage{}, otherEpoch()
 		}
-		if after > last {
+		if after > given {
 			if err := b.renew(ctx, epoch, after); err != nil {
 				return wire.OutboxPage{}, err
 			}
 			continue
 		}
 		page, err := b.read(ctx, mine, after, last, min(max(limit, 1), wire.MaxOutboxPage))
+		if err == nil && len(page.Records) > 0 {
+			err = b.giveOut(ctx, mine, page.Records[len(page.Records)-1].N)
+		}
 		if err != nil || len(page.Records) > 0 {
 			return page, err
 		}
@@ -85,18 +88,42 @@ func (b *Outbox) read(ctx context.Context, epoch string, after, last int64, limi
 	return page, rows.Err()
 }
 
+// giveOut writes down, before they are told, up to which number records are given out. A
+// hub that has seen more than that saw it of another copy of this journal.
+func (b *Outbox) giveOut(ctx context.Context, epoch string, n int64) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	mine, given := b.epoch, b.given
+	b.mu.Unlock()
+	if mine != epoch {
+		return otherEpoch()
+	}
+	if n <= given {
+		return nil
+	}
+	err := b.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error { return setMeta(ctx, tx, "given", n) })
+	if err != nil {
+		return fmt.Errorf("note what is given out: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.given = n
+	return nil
+}
+
 // renew begins another epoch, because the hub has seen a record that this journal has
-// not written: it was put back from a copy, and would give numbers out twice. What was
+// not given out: it was put back from a copy, and gives numbers out twice. What was
 // acknowledged the hub has. All else is told again under new numbers: nobody knows which
 // of it is new. What detectors and captures know stays.
 func (b *Outbox) renew(ctx context.Context, of string, seen int64) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	b.mu.Lock()
-	was, last, acked := b.epoch, b.last, b.acked
+	was, last, given, acked := b.epoch, b.last, b.given, b.acked
 	b.mu.Unlock()
-	if was != of || seen <= last {
-		return nil // renewed, or written, meanwhile
+	if was != of || seen <= given {
+		return nil // renewed, or given out, meanwhile
 	}
 	epoch := rand.Text()
 	err := b.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -115,10 +142,10 @@ func (b *Outbox) renew(ctx context.Context, of string, seen int64) error {
 	if err != nil {
 		return fmt.Errorf("begin another epoch: %w", err)
 	}
-	b.log.Warn("the hub has seen more than this journal wrote: another epoch of it begins", "seen", seen, "last", last, "told_again", last-acked)
+	b.log.Warn("the hub has seen more than this journal gave out: another epoch of it begins", "seen", seen, "given", given, "last", last, "told_again", last-acked)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.epoch, b.last, b.acked = epoch, last-acked, 0
+	b.epoch, b.last, b.given, b.acked = epoch, last-acked, 0, 0
 	for serial, n := range b.lastOf {
 		b.lastOf[serial] = max(n-acked, 0)
 	}
@@ -129,7 +156,7 @@ func (b *Outbox) renew(ctx context.Context, of string, seen int64) error {
 // begin writes the marks of a new epoch.
 func begin(ctx context.Context, tx *sql.Tx, epoch string, last int64) error {
 	return errors.Join(
-		setMeta(ctx, tx, "epoch", epoch), setMeta(ctx, tx, "last", last), setMeta(ctx, tx, "acked", 0),
+		setMeta(ctx, tx, "epoch", epoch), setMeta(ctx, tx, "last", last), setMeta(ctx, tx, "given", 0), setMeta(ctx, tx, "acked", 0),
 	)
 }
 

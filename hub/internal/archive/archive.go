@@ -92,16 +92,20 @@ type Options struct {
 	Dir       string // staging: files on their way into the object store
 	Retention Retention
 	MaxUpload int64 // bytes; 0: 1 GiB
-	Log       *slog.Logger
+	// SweepAfter is how long no object is deleted after the start: a database that was
+	// restored from a backup does not know what was stored since, until agents have told it.
+	SweepAfter time.Duration
+	Log        *slog.Logger
 }
 
 // Archive keeps the files of prints. Make it with New and let Run live once; all
 // methods may be called concurrently.
 type Archive struct {
-	o    Options
-	log  *slog.Logger
-	wake chan struct{}
-	keys keyLocks
+	o     Options
+	log   *slog.Logger
+	began time.Time // of Run
+	wake  chan struct{}
+	keys  keyLocks
 
 	onWay    onWay
 	painting sync.Mutex // one picture at a time
@@ -124,6 +128,7 @@ func New(o Options) (*Archive, error) {
 
 // Run fetches, sweeps and forgets until ctx ends.
 func (a *Archive) Run(ctx context.Context) error {
+	a.began = time.Now()
 	a.clearStaging()
 	var parts sync.WaitGroup
 	parts.Go(func() { a.pullLoop(ctx) })

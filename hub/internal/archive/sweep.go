@@ -62,6 +62,9 @@ func (a *Archive) sweep(ctx context.Context) error {
 	if err := a.expire(ctx); err != nil {
 		return err
 	}
+	if time.Since(a.began) < a.o.SweepAfter {
+		return nil
+	}
 	for {
 		keys, err := a.o.Store.DueIntents(ctx, time.Now(), sweepBatch)
 		if err != nil {

@@ -235,3 +235,25 @@ func (r *rig) sweep() {
 		r.t.Fatal(err)
 	}
 }
+
+// A hub that has just begun deletes nothing yet.
+func TestNothingIsSweptAtTheStart(t *testing.T) {
+	inBubble(t, func(o *Options) { o.SweepAfter = time.Hour }, func(r *rig) {
+		const key = "models/x/part.3mf"
+		if _, err := r.objects.Put(r.t.Context(), key, strings.NewReader("x"), 1, blob.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.db.Intend(r.t.Context(), key, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		r.begin()
+		time.Sleep(time.Hour - sweepEvery)
+		if len(r.keys("models/")) != 1 {
+			t.Error("it was swept at once")
+		}
+		time.Sleep(3 * sweepEvery)
+		if len(r.keys("models/")) != 0 {
+			t.Error("it is never swept")
+		}
+	})
+}

@@ -20,12 +20,13 @@ type batch struct {
 	log   *slog.Logger
 
 	mark    int64
+	before  time.Time // when the last page came: nothing in this one was written before
 	pulls   bool
 	touched map[int64]farm.Print // by id, as saved last
 }
 
 func (b *batch) apply(page wire.OutboxPage) error {
-	b.mark = b.tx.Mark()
+	b.mark, b.before = b.tx.Mark()
 	if page.First > b.mark+1 {
 		b.gap(wire.GapRecord{From: b.mark + 1, To: page.First - 1, Reason: "the agent no longer keeps them"})
 		b.mark = page.First - 1
@@ -42,7 +43,7 @@ func (b *batch) apply(page wire.OutboxPage) error {
 		}
 		b.mark = r.N
 	}
-	b.tx.SetMark(b.mark)
+	b.tx.SetMark(b.mark, b.at)
 	return nil
 }
 
@@ -89,6 +90,9 @@ func (b *batch) happened(r wire.OutboxRecord) (at time.Time, estimated bool) {
 		at = b.at.Add(-time.Duration(b.clock.MonoMS-r.MonoMS) * time.Millisecond)
 	} else {
 		at, estimated = b.at.Add(-time.Duration(b.clock.WallMS-r.WallMS)*time.Millisecond), true
+		if at.Before(b.before) {
+			at = b.before // the clock was another one then
+		}
 	}
 	at = at.Add(-time.Duration(r.AgoMS) * time.Millisecond)
 	if at.After(b.at) {

@@ -41,8 +41,9 @@ type Events interface {
 // Tx is one transaction of an agent's outbox.
 type Tx interface {
 	// Mark is the number of the last record of this agent and epoch that was applied.
-	Mark() int64
-	SetMark(n int64)
+	// and when it had come.
+	Mark() (n int64, at time.Time)
+	SetMark(n int64, at time.Time)
 	// Printer finds a registered printer; NOT_FOUND without.
 	Printer(serial string) (farm.Printer, error)
 	// Run finds the print a run id belongs to, deleted ones too, and the last Seq of

@@ -366,3 +366,18 @@ func TestProgressKeepsItsBest(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// An agent whose clock was days behind, and which then restarted: what it wrote since the
+// hub last heard of it was not written before that.
+func TestAClockThatWasBehind(t *testing.T) {
+	r := newRig(t)
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	heard := r.now
+	r.now = r.now.Add(time.Hour)
+	late := rec(wire.PrintFinished, "r1", 2, ended(wire.Success))
+	late.ProcessID, late.WallMS = "before", began.Add(-9*24*time.Hour).UnixMilli()
+	r.says(late)
+	if p := r.only(); !p.FinishedAt.Equal(heard) || !p.TimeEstimated || *p.Duration != 0 {
+		t.Errorf("it ended %v, estimated %v", p.FinishedAt, p.TimeEstimated)
+	}
+}

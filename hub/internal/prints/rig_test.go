@@ -17,6 +17,7 @@ import (
 // That the real one does is the store's to show; here it is about what is written.
 type table struct {
 	mark     map[string]int64
+	at       map[string]time.Time
 	prints   map[int64]farm.Print
 	runs     map[string]run
 	files    []farm.PrintFile
@@ -32,13 +33,14 @@ type run struct{ print, seq int64 }
 
 func newTable() *table {
 	return &table{
-		mark: map[string]int64{}, prints: map[int64]farm.Print{}, runs: map[string]run{},
+		mark: map[string]int64{}, at: map[string]time.Time{}, prints: map[int64]farm.Print{}, runs: map[string]run{},
 		printers: map[string]farm.Printer{"P1": {ID: 1, Serial: "P1", Name: "One", SiteID: 3, AgentID: 7, Fence: 2}},
 	}
 }
 
 func (t *table) copy() *table {
 	c := *t
+	c.at = maps.Clone(t.at)
 	c.mark, c.prints, c.runs = maps.Clone(t.mark), maps.Clone(t.prints), maps.Clone(t.runs)
 	c.files, c.pulls, c.events = slices.Clone(t.files), slices.Clone(t.pulls), slices.Clone(t.events)
 	return &c
@@ -95,8 +97,9 @@ type memoryTx struct {
 	epoch string
 }
 
-func (t *memoryTx) Mark() int64     { return t.mark[t.epoch] }
-func (t *memoryTx) SetMark(n int64) { t.mark[t.epoch] = n }
+func (t *memoryTx) Mark() (int64, time.Time) { return t.mark[t.epoch], t.at[t.epoch] }
+
+func (t *memoryTx) SetMark(n int64, at time.Time) { t.mark[t.epoch], t.at[t.epoch] = n, at }
 
 func (t *memoryTx) Printer(serial string) (farm.Printer, error) {
 	if p, ok := t.printers[serial]; ok {

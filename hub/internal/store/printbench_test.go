@@ -228,7 +228,7 @@ func ingest(tx *PrintTx, mark int64) error {
 		}
 		tx.Tell(farm.Event{Kind: farm.EventPrintProgress})
 	}
-	tx.SetMark(mark + 200)
+	tx.SetMark(mark+200, time.Now())
 	return nil
 }
 

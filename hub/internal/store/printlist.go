@@ -263,16 +263,18 @@ func (d *DB) EachPrint(ctx context.Context, q farm.PrintQuery, fn func(farm.Prin
 
 // OutboxMark is how far an agent's outbox of an epoch has been applied.
 func (d *DB) OutboxMark(ctx context.Context, agentID int64, epoch string) (int64, error) {
-	n, err := outboxMark(ctx, d.read, agentID, epoch)
+	n, _, err := outboxMark(ctx, d.read, agentID, epoch)
 	if err != nil {
 		return 0, fmt.Errorf("read the mark of agent %d: %w", agentID, err)
 	}
 	return n, nil
 }
 
-func outboxMark(ctx context.Context, q rower, agentID int64, epoch string) (n int64, err error) {
-	const query = `SELECT COALESCE(MAX(n), 0) FROM outbox_marks WHERE agent_id = $1 AND epoch = $2`
-	return n, q.QueryRowContext(ctx, query, agentID, epoch).Scan(&n)
+func outboxMark(ctx context.Context, q rower, agentID int64, epoch string) (n int64, at time.Time, err error) {
+	var atMS int64
+	const query = `SELECT COALESCE(MAX(n), 0), COALESCE(MAX(at), 0) FROM outbox_marks WHERE agent_id = $1 AND epoch = $2`
+	err = q.QueryRowContext(ctx, query, agentID, epoch).Scan(&n, &atMS)
+	return n, when(atMS), err
 }
 
 var _ rower = (*sql.DB)(nil)

@@ -110,13 +110,13 @@ func TestAnOutboxIsAppliedWholeOrNotAtAll(t *testing.T) {
 		fail := errors.New("no")
 		for _, err := range []error{fail, nil, nil} {
 			got := db.ApplyPrints(ctx, 7, "E", func(tx *PrintTx) error {
-				n := tx.Mark()
+				n, _ := tx.Mark()
 				p := running(n + 1)
 				p.RunID = fmt.Sprint(n)
 				if err := errors.Join(tx.Insert(&p), tx.Link(p.RunID, p.ID, 1)); err != nil {
 					return err
 				}
-				tx.SetMark(n + 10)
+				tx.SetMark(n+10, time.Now())
 				tx.Tell(farm.Event{Kind: farm.EventPrintStarted})
 				return err
 			})

@@ -16,6 +16,7 @@ type PrintTx struct {
 	ctx  context.Context //nolint:containedctx // it lives as long as the call
 	t    *tx
 	mark int64
+	at   time.Time
 	set  bool
 	// saved are prints as the transaction last read or wrote them, so that counts and
 	// search follow without asking again.
@@ -28,23 +29,24 @@ func (d *DB) ApplyPrints(ctx context.Context, agentID int64, epoch string, fn fu
 	return d.change(ctx, func(t *tx) error {
 		p := &PrintTx{ctx: ctx, t: t, saved: map[int64]farm.Print{}}
 		var err error
-		if p.mark, err = outboxMark(ctx, t, agentID, epoch); err != nil {
+		if p.mark, p.at, err = outboxMark(ctx, t, agentID, epoch); err != nil {
 			return fmt.Errorf("read the mark: %w", err)
 		}
 		if err := fn(p); err != nil || !p.set {
 			return err
 		}
-		const q = `INSERT INTO outbox_marks (agent_id, epoch, n) VALUES ($1, $2, $3) ON CONFLICT (agent_id, epoch) DO UPDATE SET n = excluded.n`
-		_, err = t.ExecContext(ctx, q, agentID, epoch, p.mark)
+		const q = `INSERT INTO outbox_marks (agent_id, epoch, n, at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (agent_id, epoch) DO UPDATE SET n = excluded.n, at = excluded.at`
+		_, err = t.ExecContext(ctx, q, agentID, epoch, p.mark, ms(p.at))
 		return err
 	})
 }
 
-// Mark is the number of the last record that was applied.
-func (p *PrintTx) Mark() int64 { return p.mark }
+// Mark is the number of the last record that was applied, and when it had come.
+func (p *PrintTx) Mark() (n int64, at time.Time) { return p.mark, p.at }
 
 // SetMark moves it.
-func (p *PrintTx) SetMark(n int64) { p.mark, p.set = n, true }
+func (p *PrintTx) SetMark(n int64, at time.Time) { p.mark, p.at, p.set = n, at, true }
 
 // Printer finds a registered printer; NOT_FOUND without.
 func (p *PrintTx) Printer(serial string) (farm.Printer, error) {

@@ -112,6 +112,7 @@ CREATE TABLE outbox_marks (
     agent_id BIGINT NOT NULL,
     epoch    TEXT NOT NULL,
     n        BIGINT NOT NULL,
+    at       BIGINT NOT NULL,
     PRIMARY KEY (agent_id, epoch)
 );
 
