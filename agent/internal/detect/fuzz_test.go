@@ -75,7 +75,7 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, journal, word string, at int64) {
 		var s State
 		if json.Unmarshal([]byte(journal), &s) != nil {
-			t.Skip()
+			return // no journal at all: record begins anew with that
 		}
 		var status bambu.Status
 		status.Job.GcodeState, status.Job.SubtaskID = word, "8"

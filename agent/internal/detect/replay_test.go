@@ -51,7 +51,7 @@ func read(t *testing.T, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(shelf, name))
 	if os.IsNotExist(err) {
-		t.Skip("no recordings here")
+		t.Skip("the recordings of real printers are on the shelf, which is not here")
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ type world struct {
 	looking  bool
 	before   bool // it was looked at the last time
 	habit    int
-	held     bool // look all the time for now
+	held     bool // it is looked at all the time until this is false again
 	prints   []*real
 	outcomes map[string][]wire.Outcome
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"bambuddy/shared/wire"
 )
@@ -41,18 +40,6 @@ func (b *Outbox) tasks(ctx context.Context, q string, args ...any) ([]Task, erro
 		out = append(out, t)
 	}
 	return out, rows.Err()
-}
-
-// NextDue is when the next task is due; zero when there is none.
-func (b *Outbox) NextDue(ctx context.Context) (time.Time, error) {
-	var ms int64
-	if err := b.db.QueryRowContext(ctx, `SELECT COALESCE(MIN(next_ms), 0) FROM tasks`).Scan(&ms); err != nil {
-		return time.Time{}, fmt.Errorf("read the next capture to do: %w", err)
-	}
-	if ms == 0 {
-		return time.Time{}, nil
-	}
-	return time.UnixMilli(ms), nil
 }
 
 // SaveTask writes down how far a task is. One that has ended meanwhile stays ended.
