@@ -55,8 +55,8 @@ type listAuditOutput struct {
 }
 
 func (s *server) listAudit(ctx context.Context, in *listAuditInput) (*listAuditOutput, error) {
-	if who := auth.From(ctx); !who.AllPrinters() || who.Sites() != nil {
-		return nil, farm.Errorf(farm.Forbidden, "this key is limited to certain sites or printers, the audit is of all")
+	if err := wholeFarm(ctx, "the audit"); err != nil {
+		return nil, err
 	}
 	total, err := s.audit.CountAudit(ctx)
 	if err != nil {

@@ -24,7 +24,8 @@ import (
 // notes are what the layers of one request tell the access log.
 type notes struct {
 	id     string
-	caller string
+	caller string // name
+	kind   string // "key", "user"; "": nobody known
 	err    *Error
 }
 
@@ -36,6 +37,11 @@ func note(ctx context.Context) *notes {
 		return n
 	}
 	return &notes{}
+}
+
+func noteCaller(ctx context.Context, p auth.Principal) {
+	n := note(ctx)
+	n.caller, n.kind = p.Name(), p.Kind()
 }
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -166,7 +172,7 @@ func (s *server) countUnrouted(r *http.Request, reading bool) auth.Decision {
 	if err != nil { // none, a wrong one, or no way to tell: what is answered is the same
 		return s.auth.TakeAddr(r.RemoteAddr, class)
 	}
-	note(r.Context()).caller = p.Name()
+	noteCaller(r.Context(), p)
 	return s.auth.Take(p, class)
 }
 

@@ -229,7 +229,7 @@ func (s *server) gate(rt route, next http.Handler) http.Handler {
 			writeError(w, r, err)
 			return
 		}
-		note(r.Context()).caller = p.Name()
+		noteCaller(r.Context(), p)
 		if !s.admitted(w, r, s.auth.Take(p, rt.limit)) {
 			return
 		}

@@ -27,3 +27,12 @@ func runsFarm(ctx context.Context) error {
 	}
 	return nil
 }
+
+// wholeFarm refuses a caller who is limited to certain printers or sites: what he
+// asks for is of all of them.
+func wholeFarm(ctx context.Context, what string) error {
+	if who := auth.From(ctx); !who.AllPrinters() || who.Sites() != nil {
+		return farm.Errorf(farm.Forbidden, "you are limited to certain sites or printers, %s is of all", what)
+	}
+	return nil
+}

@@ -22,6 +22,9 @@ type Principal struct {
 // Name is what a person calls the caller, for the log.
 func (p Principal) Name() string { return p.key.Name }
 
+// Kind is what sort of caller it is: "key".
+func (p Principal) Kind() string { return "key" }
+
 // Subject is whom the caller's requests are counted for.
 func (p Principal) Subject() Subject { return Subject{Key: p.key.ID} }
 
