@@ -334,7 +334,7 @@ func TestWhatIsUsed(t *testing.T) {
 		"under way":       {farm.StatusPrinting, 50, 0, false},
 	} {
 		p := farm.Print{Status: c.status, Layer: c.layer, TotalLayers: 100, EstimateGrams: &grams}
-		p.Weigh()
+		p.Weigh(farm.Prices{PerKG: 25})
 		if (p.FilamentUsed != nil) != c.known || c.known && *p.FilamentUsed != c.want {
 			t.Errorf("%s: %v", name, p.FilamentUsed)
 		}
