@@ -24,6 +24,7 @@ import (
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/registry"
+	"bambuddy/hub/internal/settings"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
@@ -103,6 +104,7 @@ type Deps struct {
 	Projects Projects
 	Current  CurrentPrints
 	S3       S3Credentials
+	Settings *settings.Settings
 	Auth     *auth.Auth
 	Health   Health
 	// Ending is closed when the hub begins to stop: it ends the event streams,
@@ -130,6 +132,7 @@ type server struct {
 	projects    Projects
 	current     CurrentPrints
 	s3          S3Credentials
+	settings    *settings.Settings
 	auth        *auth.Auth
 	ending      <-chan struct{}
 	publicURL   string
@@ -158,7 +161,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
-		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
+		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, settings: d.Settings,
 		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
@@ -192,6 +195,7 @@ func (s *server) routes() {
 	s.enrolmentRoutes()
 	s.eventRoutes()
 	s.keyRoutes()
+	s.settingRoutes()
 	s.auditRoutes()
 	s.systemRoutes()
 }

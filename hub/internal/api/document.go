@@ -39,6 +39,7 @@ func document(version string) huma.Config {
 		{Name: "Agents", Description: "The programs beside the printers, and how they join."},
 		{Name: "Events", Description: "Everything that happens, as it happens."},
 		{Name: "API Keys", Description: "Who may call."},
+		{Name: "Settings", Description: "What the hub goes by, changed while it runs."},
 		{Name: "System", Description: "The hub itself."},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -124,9 +124,9 @@ const (
 // check brings values into form, and tells which of them cannot be.
 func (v *Values) check() error {
 	for _, n := range []struct {
-		name         string
-		value        int
-		least, most  int
+		name        string
+		value       int
+		least, most int
 	}{
 		{"limits.read", v.Limits.Read, 1, maxLimit},
 		{"limits.write", v.Limits.Write, 1, maxLimit},
