@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/prints"
+	"bambuddy/hub/internal/proxy"
 	"bambuddy/hub/internal/registry"
 	"bambuddy/hub/internal/secrets"
 	"bambuddy/hub/internal/settings"
@@ -45,9 +47,14 @@ const (
 	shutdownTime = 4 * time.Second
 )
 
-// headerTime bounds how long a request's header may take. There is no bound on
-// bodies here: a link to an agent and an event stream have no end.
-const headerTime = 10 * time.Second
+// headerTime bounds how long a request's header may take, and maxHeader how long it may
+// be; idleTime is how long a connection may wait for its next request. There is no bound
+// on bodies here: a link to an agent and an event stream have no end.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	maxHeader  = 64 << 10
+)
 
 // Options are what a hub needs from outside. Tests give their own listener.
 type Options struct {
@@ -59,6 +66,8 @@ type Options struct {
 	// listener says. Fingerprint is the SHA-256 of its own certificate, if any.
 	PublicURL   string
 	Fingerprint string
+	// TrustedProxies are those whose word counts on whom they speak for.
+	TrustedProxies []netip.Prefix
 	// Limits (requests a minute) and OfflineAfter are what these settings are before
 	// somebody changes them; 0: their defaults.
 	Limits       farm.Limits
@@ -71,6 +80,9 @@ type Options struct {
 
 	Log *slog.Logger
 }
+
+// ParseProxies reads the ranges of addresses of trusted proxies.
+func ParseProxies(ranges []string) ([]netip.Prefix, error) { return proxy.Parse(ranges) }
 
 // initial changes settings that nobody has set.
 func (o Options) initial(v *settings.Values) {
@@ -215,7 +227,8 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		return nil, err
 	}
 	h.server = &http.Server{
-		Handler: doors(h.links.Handler(), public), ReadHeaderTimeout: headerTime,
+		Handler:           proxy.Trust(o.TrustedProxies)(doors(h.links.Handler(), public)),
+		ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(o.Log.With("part", "http").Handler(), slog.LevelDebug),
 	}
 	return h, nil

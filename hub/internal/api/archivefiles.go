@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -102,10 +101,6 @@ func (s *server) getPhoto(ctx context.Context, in *photoInput) (*huma.StreamResp
 		return nil, farm.Errorf(farm.FileUnavailable, "archive %d has no photo %d", in.ID, in.N)
 	}
 	return s.serveFile(ctx, in.ID, farm.RoleFinish)
-}
-
-func attachment(name string) string {
-	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
 }
 
 // patientWriter gives each write its time, so that a client that takes nothing for a
@@ -250,17 +245,6 @@ func filePart(r *http.Request) (*multipart.Part, error) {
 		return part, nil
 	}
 	return nil, farm.Errorf(farm.Invalid, "file: too many fields before it")
-}
-
-// patientBody gives each read its time.
-type patientBody struct {
-	io.ReadCloser
-	rc *http.ResponseController
-}
-
-func (p *patientBody) Read(b []byte) (int, error) {
-	_ = p.rc.SetReadDeadline(time.Now().Add(6 * bodyTimeout)) // a writer without deadlines is a test's
-	return p.ReadCloser.Read(b)
 }
 
 func plateOf(p threemf.Plate) ArchivePlate {

@@ -109,19 +109,6 @@ func access(r *http.Request, w middleware.WrapResponseWriter, n *notes, began ti
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// harden sets what a browser should know of every answer.
-func harden(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
 // unrouted answers what no route takes: 404, or 405 with the methods there are.
 // A page for people may lie beside the API. Such requests count as any others do,
 // so that guessing paths is as slow as anything else; OPTIONS and /health are free.
