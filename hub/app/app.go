@@ -218,7 +218,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		Registry: reg, Fleet: h.fleet, Links: h.links, Cameras: h.camera, Events: news, Audit: db, Auth: h.auth,
 		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials, Settings: h.settings,
 		Health: api.Health{Database: db.Ping, Storage: h.files.Check}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
-		Version: buildinfo.Version(), Web: page, Log: o.Log.With("part", "api"),
+		Version: buildinfo.Version(), Web: page, Staging: filepath.Join(o.DataDir, "staging"), Log: o.Log.With("part", "api"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build the API: %w", err)
@@ -294,7 +294,7 @@ func (h *hub) drain(ctx context.Context) {
 	}
 }
 
-// prune drops old events, now and then, and when the settings say otherwise.
+// prune drops old events and audit, now and then, and when the settings say otherwise.
 func (h *hub) prune(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -302,6 +302,11 @@ func (h *hub) prune(ctx context.Context) error {
 		changed := h.settings.Changed()
 		if _, err := h.db.PruneEvents(ctx, time.Now().Add(-h.settings.Values().EventsKeep())); err != nil && ctx.Err() == nil {
 			h.log.Error("old events not dropped, will be tried again", "err", err)
+		}
+		if keep := h.settings.Values().AuditKeep(); keep > 0 {
+			if _, err := h.db.PruneAudit(ctx, time.Now().Add(-keep)); err != nil && ctx.Err() == nil {
+				h.log.Error("old audit not dropped, will be tried again", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -15,10 +15,12 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"golang.org/x/time/rate"
 
 	"bambuddy/hub/internal/auth"
 	"bambuddy/hub/internal/fleet"
@@ -117,6 +119,7 @@ type Deps struct {
 	Fingerprint string
 	Version     string       // without a v
 	Web         http.Handler // the page for people; nil: none
+	Staging     string       // folder for temporary files; empty: the system's
 	Log         *slog.Logger
 }
 
@@ -144,7 +147,11 @@ type server struct {
 	health healthCheck
 	feed   feed
 
+	strangers *rate.Limiter // entries of the audit of callers that nobody knows
+	leftOut   atomic.Int64  // such entries that were one too many
+
 	downloads downloads
+	staging   string // folder for temporary files
 	spec      func() ([]byte, error)
 }
 
@@ -163,7 +170,7 @@ func build(d Deps) (chi.Router, *server, error) {
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, settings: d.Settings,
 		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
-		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
+		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}}, strangers: strangers(), staging: d.Staging,
 	}
 	r := chi.NewRouter()
 	r.Use(observe(d.Log), impatient, harden, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)

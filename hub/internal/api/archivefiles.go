@@ -147,21 +147,7 @@ func (s *server) exportArchives(ctx context.Context, in *exportInput) (*huma.Str
 	if in.Format == "xlsx" {
 		write = s.archive.WriteXLSX
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		r, w := humachi.Unwrap(hc)
-		h := w.Header()
-		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", attachment("archives_"+time.Now().UTC().Format("20060102_150405")+"."+in.Format))
-		if r.Method == http.MethodHead {
-			return
-		}
-		out := &patientWriter{ResponseWriter: w, rc: http.NewResponseController(w)}
-		defer out.done()
-		if err := write(ctx, out, q); err != nil {
-			s.log.Warn("an export broke off", "err", err)
-			panic(http.ErrAbortHandler) //nolint:forbidigo // as above
-		}
-	}}, nil
+	return s.export("archives", in.Format, func(w io.Writer) error { return write(ctx, w, q) }), nil
 }
 
 type uploadInput struct {

@@ -40,6 +40,7 @@ func document(version string) huma.Config {
 		{Name: "Events", Description: "Everything that happens, as it happens."},
 		{Name: "API Keys", Description: "Who may call."},
 		{Name: "Settings", Description: "What the hub goes by, changed while it runs."},
+		{Name: "Audit", Description: "Who has changed what."},
 		{Name: "System", Description: "The hub itself."},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

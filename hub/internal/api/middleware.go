@@ -27,6 +27,10 @@ type notes struct {
 	caller string // name
 	kind   string // "key", "user"; "": nobody known
 	err    *Error
+
+	account              string // name that was given at a sign-in
+	fields               []string
+	method, path, remote string // as the audit has them
 }
 
 type notesKey struct{}
@@ -59,6 +63,7 @@ func observe(log *slog.Logger) func(http.Handler) http.Handler {
 				n.id = hex.EncodeToString(b[:])
 			}
 			w.Header().Set("X-Request-Id", n.id)
+			n.method, n.path, n.remote = r.Method, tidy(r.URL.Path, maxAuditPath), remoteOf(r)
 			r = r.WithContext(context.WithValue(r.Context(), notesKey{}, n))
 			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 			began := time.Now()

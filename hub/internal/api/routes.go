@@ -35,6 +35,7 @@ type route struct {
 	limit  auth.Class
 	public bool // no key; needs is empty then
 	free   bool // not counted; only /health
+	audit  bool // written into the audit though it changes nothing, or though nobody knows the caller
 
 	takesBody bool                      // told by the type of its input
 	multipart bool                      // takes a form with a file, which its handler reads as it comes
@@ -60,6 +61,8 @@ func (rt route) check() error {
 		return fmt.Errorf("route %s: needs either a permission or to be public", rt.id)
 	case !rt.public && !slices.Contains(farm.Permissions, rt.needs):
 		return fmt.Errorf("route %s: no such permission %q", rt.id, rt.needs)
+	case rt.public && changes(rt.method) && !rt.audit:
+		return fmt.Errorf("route %s: what everybody may change must be in the audit", rt.id)
 	case rt.free && rt.limit == "":
 		return nil
 	case rt.limit != want:
@@ -198,7 +201,7 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.RequestBody != nil {
 		h = readBody(op.RequestBody.Required, h)
 	}
-	h = a.server.gate(rt, h)
+	h = a.server.audited(rt, a.server.gate(rt, h))
 	a.router.Method(op.Method, base+strings.ReplaceAll(op.Path, "{id}", idPattern), h)
 	if rt.rooted {
 		a.router.Method(op.Method, op.Path, h)
