@@ -45,10 +45,11 @@ func (s *server) audited(rt route, next http.Handler) http.Handler {
 		}
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		entry := s.entryOf(rt, r) // now: what it is about may be gone afterwards
-		whole := false // or it panics, which is observe's to answer
+		whole := false            // or it panics, which is observe's to answer
+		ctx := r.Context()
 		defer func() {
 			entry.Status = ww.Status()
-			s.finishEntry(r.Context(), rt, &entry, whole)
+			s.finishEntry(ctx, rt, &entry, whole)
 		}()
 		next.ServeHTTP(ww, r)
 		whole = true

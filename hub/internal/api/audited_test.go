@@ -29,43 +29,53 @@ func TestWhatIsChangedIsWrittenDown(t *testing.T) {
 	}{
 		"a change": {
 			http.MethodPatch, "/printers/1?token=hunter2", `{"name":"secret name","access_code":"hunter2","tags":["x"]}`,
-			farm.Audit{Action: "update_printer", Path: base + "/printers/1", PrinterID: 1, SiteID: 1, Status: 200}, `{"ids":{"id":"1"},"fields":["name","access_code","tags"]}`,
+			farm.Audit{Action: "update_printer", Path: base + "/printers/1", PrinterID: 1, SiteID: 1, Status: 200},
+			`{"ids":{"id":"1"},"fields":["name","access_code","tags"]}`,
 		},
 		"with a slash": {
 			http.MethodPatch, "/printers/1/", `{}`,
-			farm.Audit{Action: "update_printer", Path: base + "/printers/1/", PrinterID: 1, SiteID: 1, Status: 200}, `{"ids":{"id":"1"}}`,
+			farm.Audit{Action: "update_printer", Path: base + "/printers/1/", PrinterID: 1, SiteID: 1, Status: 200},
+			`{"ids":{"id":"1"}}`,
 		},
 		"something new": {
 			http.MethodPost, "/sites", `{"name":"North"}`,
-			farm.Audit{Action: "add_site", Path: base + "/sites", Status: 201}, `{"fields":["name"]}`,
+			farm.Audit{Action: "add_site", Path: base + "/sites", Status: 201},
+			`{"fields":["name"]}`,
 		},
 		"about a site": {
 			http.MethodPatch, "/sites/1", `{"name":"North"}`,
-			farm.Audit{Action: "update_site", Path: base + "/sites/1", SiteID: 1, Status: 200}, `{"ids":{"id":"1"},"fields":["name"]}`,
+			farm.Audit{Action: "update_site", Path: base + "/sites/1", SiteID: 1, Status: 200},
+			`{"ids":{"id":"1"},"fields":["name"]}`,
 		},
 		"a removal": {
 			http.MethodDelete, "/printers/1?force=true", "",
-			farm.Audit{Action: "delete_printer", Path: base + "/printers/1", PrinterID: 1, SiteID: 1, Status: 200}, `{"ids":{"id":"1"}}`,
+			farm.Audit{Action: "delete_printer", Path: base + "/printers/1", PrinterID: 1, SiteID: 1, Status: 200},
+			`{"ids":{"id":"1"}}`,
 		},
 		"a command": {
 			http.MethodPost, "/printers/1/print/pause", "",
-			farm.Audit{Action: "pause_print", Path: base + "/printers/1/print/pause", PrinterID: 1, SiteID: 1, Status: 200}, `{"ids":{"id":"1"}}`,
+			farm.Audit{Action: "pause_print", Path: base + "/printers/1/print/pause", PrinterID: 1, SiteID: 1, Status: 200},
+			`{"ids":{"id":"1"}}`,
 		},
 		"a refusal": {
 			http.MethodDelete, "/printers/1", "",
-			farm.Audit{Action: "delete_printer", Path: base + "/printers/1", PrinterID: 1, SiteID: 1, Status: 409, Code: farm.Conflict}, `{"ids":{"id":"1"}}`,
+			farm.Audit{Action: "delete_printer", Path: base + "/printers/1", PrinterID: 1, SiteID: 1, Status: 409, Code: farm.Conflict},
+			`{"ids":{"id":"1"}}`,
 		},
 		"what is not there": {
 			http.MethodDelete, "/printers/99", "",
-			farm.Audit{Action: "delete_printer", Path: base + "/printers/99", PrinterID: 99, Status: 404, Code: farm.NotFound}, `{"ids":{"id":"99"}}`,
+			farm.Audit{Action: "delete_printer", Path: base + "/printers/99", PrinterID: 99, Status: 404, Code: farm.NotFound},
+			`{"ids":{"id":"99"}}`,
 		},
 		"a wrong body": {
 			http.MethodPost, "/sites", `{"nome":"North"}`,
-			farm.Audit{Action: "add_site", Path: base + "/sites", Status: 400, Code: farm.Invalid}, `{"fields":["nome"]}`,
+			farm.Audit{Action: "add_site", Path: base + "/sites", Status: 400, Code: farm.Invalid},
+			`{"fields":["nome"]}`,
 		},
 		"no body": {
 			http.MethodPost, "/sites", `{"name":`,
-			farm.Audit{Action: "add_site", Path: base + "/sites", Status: 400, Code: farm.Invalid}, `{}`,
+			farm.Audit{Action: "add_site", Path: base + "/sites", Status: 400, Code: farm.Invalid},
+			`{}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -233,16 +243,19 @@ func TestAnAuditThatCannotBeWritten(t *testing.T) {
 
 func TestAPanicIsWrittenDown(t *testing.T) {
 	r := newRig(t)
-	for path, fail := range map[string]func(){"/p1": func() { panic("on purpose") }, "/p2": func() { panic(http.ErrAbortHandler) }} {
+	for path, end := range map[string]func(){
+		"/p1": func() { _ = fail() },
+		"/p2": func() { panic(http.ErrAbortHandler) }, //nolint:forbidigo // net/http's own way to abort an answer
+	} {
 		register(r.server, route{
 			id: "panic" + path[1:], method: http.MethodPost, path: path, tag: "Test", summary: "Panic", needs: farm.Admin, limit: auth.WriteClass,
-		}, func(context.Context, *struct{}) (*body[Deleted], error) { fail(); return nil, nil })
+		}, func(context.Context, *struct{}) (*body[Deleted], error) { end(); return deleted(), nil })
 	}
 	r.wantError(r.do(r.admin, http.MethodPost, base+"/p1", ""), farm.Internal, "internal error")
 	func() {
 		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
-				t.Errorf("%v", p)
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+				t.Errorf("%v", err)
 			}
 		}()
 		r.do(r.admin, http.MethodPost, base+"/p2", "")
@@ -252,7 +265,7 @@ func TestAPanicIsWrittenDown(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	}
-	if len(r.audit.rows) != 2 || !strings.Contains(r.log.String(), "audited_test.go") {
+	if len(r.audit.rows) != 2 || !strings.Contains(r.log.String(), failure) || !strings.Contains(r.log.String(), "errors_test.go") {
 		t.Errorf("%d entries, or the log does not tell where: %s", len(r.audit.rows), r.log)
 	}
 }

@@ -21,8 +21,8 @@ func TestEveryAnswerIsHardened(t *testing.T) {
 	r.seed(idleReport)
 	register(r.server, route{
 		id: "panic", method: http.MethodGet, path: "/panic", tag: "Test", summary: "Panic", needs: farm.Read, limit: auth.ReadClass,
-	}, func(context.Context, *struct{}) (*body[Deleted], error) { panic("on purpose") })
-	r.router.Get("/raw-panic", func(http.ResponseWriter, *http.Request) { panic("on purpose") })
+	}, func(context.Context, *struct{}) (*body[Deleted], error) { return nil, fail() })
+	r.router.Get("/raw-panic", func(http.ResponseWriter, *http.Request) { _ = fail() })
 	few := r.key(auth.NewKey{Permissions: []farm.Permission{farm.Read}, Limits: farm.Limits{Read: 1}})
 	r.do(few, http.MethodGet, base+"/printers", "")
 	for _, c := range []struct {

@@ -73,8 +73,9 @@ func Trust(ranges []netip.Prefix) func(http.Handler) http.Handler {
 			if trusted {
 				scheme = forwarded(r.Header, scheme)
 			}
+			client := middleware.GetClientIPAddr(r.Context())
 			r = r.WithContext(context.WithValue(r.Context(), schemeKey{}, scheme))
-			if client := middleware.GetClientIPAddr(r.Context()); trusted && client.IsValid() {
+			if trusted && client.IsValid() {
 				r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
 			}
 			next.ServeHTTP(w, r)

@@ -55,7 +55,8 @@ func merged(doc, patch map[string]any) map[string]any {
 			continue
 		}
 		before, _ := out[name].(map[string]any)
-		if out[name] = merged(before, group); len(out[name].(map[string]any)) == 0 { //nolint:errcheck,forcetypeassert // it was just put there
+		after := merged(before, group)
+		if out[name] = after; len(after) == 0 {
 			delete(out, name)
 		}
 	}
