@@ -239,8 +239,8 @@ func TestAnotherProcessSeesAChange(t *testing.T) {
 		rows, log := &memory{}, &strings.Builder{}
 		a, b := loaded(t, Options{Store: rows}), New(Options{Store: rows, Log: slog.New(slog.NewTextHandler(log, nil))})
 		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		go func() { _ = b.Run(ctx) }()
+		over := make(chan error, 1)
+		go func() { over <- b.Run(ctx) }()
 		news := b.Changed()
 		if _, err := a.Change(ctx, patch(t, `{"events_keep_days":3}`)); err != nil {
 			t.Fatal(err)
@@ -254,10 +254,14 @@ func TestAnotherProcessSeesAChange(t *testing.T) {
 		rows.err = errors.New("gone")
 		rows.mu.Unlock()
 		time.Sleep(time.Minute)
+		stop()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
 		if b.Values().EventsKeepDays != 3 || strings.Count(log.String(), "gone") != 1 {
 			t.Errorf("without a database: %d, %s", b.Values().EventsKeepDays, log)
 		}
-		if _, err := a.Change(ctx, patch(t, `{"events_keep_days":4}`)); err == nil || a.Values().EventsKeepDays != 3 {
+		if _, err := a.Change(t.Context(), patch(t, `{"events_keep_days":4}`)); err == nil || a.Values().EventsKeepDays != 3 {
 			t.Error("a change that is not stored counts")
 		}
 	})
