@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -136,6 +137,9 @@ type server struct {
 	fingerprint string
 	log         *slog.Logger
 
+	foreign *http.CrossOriginProtection // refuses what another site makes a browser do
+	media   []*regexp.Regexp            // paths that media links may open
+
 	huma   huma.API
 	faults []error // what is wrong with the routes, found while they are registered
 	health healthCheck
@@ -159,7 +163,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
-		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
+		foreign: http.NewCrossOriginProtection(), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
@@ -191,7 +195,10 @@ func (s *server) routes() {
 	s.agentRoutes()
 	s.enrolmentRoutes()
 	s.eventRoutes()
+	s.signInRoutes()
+	s.userRoutes()
 	s.keyRoutes()
+	s.mediaLinkRoutes()
 	s.auditRoutes()
 	s.systemRoutes()
 }
