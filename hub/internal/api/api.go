@@ -146,6 +146,7 @@ type server struct {
 	feed   feed
 
 	downloads downloads
+	printers  printerCache
 	spec      func() ([]byte, error)
 }
 
@@ -164,7 +165,8 @@ func build(d Deps) (chi.Router, *server, error) {
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
 		foreign: http.NewCrossOriginProtection(), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
-		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
+		printers: printerCache{latest: map[int64]shownPrinter{}},
+		health:   healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
 	r.Use(observe(d.Log), harden, middleware.StripSlashes, middleware.GetHead)
