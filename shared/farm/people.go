@@ -44,6 +44,17 @@ type User struct {
 	SeenAt    time.Time // last sign-in; zero: never
 }
 
+// Narrow is an allow-list without what this person may not see.
+func (u User) Narrow(sites []int64) []int64 {
+	switch {
+	case u.Sites == nil:
+		return sites
+	case sites == nil:
+		return u.Sites
+	}
+	return slices.DeleteFunc(slices.Clone(sites), func(id int64) bool { return !slices.Contains(u.Sites, id) })
+}
+
 // Session is one sign-in of a person, without its token: only the hash is kept.
 type Session struct {
 	ID        int64

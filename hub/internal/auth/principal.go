@@ -43,13 +43,7 @@ func person(u farm.User, c Config) Principal {
 func narrowed(k farm.APIKey, owner farm.User) farm.APIKey {
 	may := owner.Role.Permissions()
 	k.Permissions = slices.DeleteFunc(slices.Clone(k.Permissions), func(p farm.Permission) bool { return !slices.Contains(may, p) })
-	switch {
-	case owner.Sites == nil:
-	case k.Sites == nil:
-		k.Sites = owner.Sites
-	default:
-		k.Sites = slices.DeleteFunc(slices.Clone(k.Sites), func(id int64) bool { return !slices.Contains(owner.Sites, id) })
-	}
+	k.Sites = owner.Narrow(k.Sites)
 	return k
 }
 

@@ -346,5 +346,7 @@ CREATE TABLE s3_credentials (
     secret       TEXT NOT NULL,
     sites        TEXT, -- NULL: all, [] none
     created_at   BIGINT NOT NULL,
-    last_used_at BIGINT NOT NULL
+    last_used_at BIGINT NOT NULL,
+    owner_id     BIGINT REFERENCES users (id) ON DELETE CASCADE -- NULL: the hub itself
 );
+CREATE INDEX s3_credentials_owner ON s3_credentials (owner_id);

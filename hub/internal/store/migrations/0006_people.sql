@@ -1,4 +1,4 @@
--- People, their sessions, and to whom an API key belongs. Passwords are kept as
+-- People, their sessions, and to whom API keys and S3 credentials belong. Passwords are kept as
 -- argon2id hashes, tokens of sessions as SHA-256.
 CREATE TABLE users (
     id         {{id}},
@@ -26,3 +26,6 @@ CREATE INDEX sessions_user ON sessions (user_id);
 
 ALTER TABLE api_keys ADD COLUMN owner_id BIGINT REFERENCES users (id) ON DELETE CASCADE;
 CREATE INDEX api_keys_owner ON api_keys (owner_id);
+
+ALTER TABLE s3_credentials ADD COLUMN owner_id BIGINT REFERENCES users (id) ON DELETE CASCADE;
+CREATE INDEX s3_credentials_owner ON s3_credentials (owner_id);
