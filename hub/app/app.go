@@ -141,6 +141,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := h.offerSetup(ctx, o); err != nil {
+		return err
+	}
 	o.Log.Info("hub is up", "version", buildinfo.Version(), "address", o.Listener.Addr().String(), "url", o.publicURL(), "data", o.DataDir)
 	return h.run(ctx)
 }
@@ -209,7 +212,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	}
 	h.door = newDoor(o.S3, db, h.files, box, o.Log.With("part", "s3"))
 	h.camera = camera.New(h.links, o.Log.With("part", "camera"))
-	h.auth = auth.New(auth.Options{Store: db, Limits: o.Limits, Log: o.Log.With("part", "auth")})
+	h.auth = auth.New(auth.Options{Store: db, Config: func() auth.Config { return authConfig(h.settings.Values()) }, Log: o.Log.With("part", "auth")})
 	page, err := web.New()
 	if err != nil {
 		return nil, err
@@ -232,6 +235,16 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		ErrorLog: slog.NewLogLogger(o.Log.With("part", "http").Handler(), slog.LevelDebug),
 	}
 	return h, nil
+}
+
+// offerSetup tells how to make the first person while there is none. It is the one
+// secret the log ever holds: who reads it could read the database as well.
+func (h *hub) offerSetup(ctx context.Context, o Options) error {
+	token, err := h.auth.OpenSetup(ctx)
+	if err == nil && token != "" {
+		o.Log.Warn("nobody can sign in yet: open this link once, to make the administrator", "link", o.publicURL()+"/setup#"+token.Reveal())
+	}
+	return err
 }
 
 // doors leads agents to links and everybody else to the API. It is no ServeMux,
@@ -323,4 +336,12 @@ type printStore struct{ *store.DB }
 // ApplyPrints is prints.Store's.
 func (s printStore) ApplyPrints(ctx context.Context, agentID int64, epoch string, fn func(prints.Tx) error) error {
 	return s.DB.ApplyPrints(ctx, agentID, epoch, func(t *store.PrintTx) error { return fn(t) })
+}
+
+// authConfig is what of the settings is auth's.
+func authConfig(v settings.Values) auth.Config {
+	c := auth.DefaultConfig
+	c.Limits, c.SessionLimit = v.Limits.Keys(), v.Limits.Session
+	c.Idle, c.Absolute = v.Sessions.Idle(), v.Sessions.Absolute()
+	return c
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"sync"
 	"sync/atomic"
 
@@ -142,6 +143,9 @@ type server struct {
 	fingerprint string
 	log         *slog.Logger
 
+	foreign *http.CrossOriginProtection // refuses what another site makes a browser do
+	media   []*regexp.Regexp            // paths that media links may open
+
 	huma   huma.API
 	faults []error // what is wrong with the routes, found while they are registered
 	health healthCheck
@@ -152,6 +156,7 @@ type server struct {
 
 	downloads downloads
 	staging   string // folder for temporary files
+	printers  printerCache
 	spec      func() ([]byte, error)
 }
 
@@ -169,8 +174,9 @@ func build(d Deps) (chi.Router, *server, error) {
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, settings: d.Settings,
-		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
-		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}}, strangers: strangers(), staging: d.Staging,
+		foreign: http.NewCrossOriginProtection(), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
+		printers: printerCache{latest: map[int64]shownPrinter{}}, strangers: strangers(), staging: d.Staging,
+		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
 	r.Use(observe(d.Log), impatient, harden, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
@@ -201,8 +207,11 @@ func (s *server) routes() {
 	s.agentRoutes()
 	s.enrolmentRoutes()
 	s.eventRoutes()
+	s.signInRoutes()
+	s.userRoutes()
 	s.keyRoutes()
 	s.settingRoutes()
+	s.mediaLinkRoutes()
 	s.auditRoutes()
 	s.systemRoutes()
 }

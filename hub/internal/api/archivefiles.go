@@ -68,17 +68,17 @@ func (s *server) archiveFileRoutes(tag string) {
 	})
 	register(s, route{
 		id: "get_archive_thumbnail", method: http.MethodGet, path: "/archives/{id}/thumbnail", tag: tag, summary: "Get Thumbnail",
-		about: "The picture of the plate.", needs: farm.Read, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The picture."),
+		about: "The picture of the plate.", needs: farm.Read, media: true, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The picture."),
 	}, func(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 		return s.serveFile(ctx, in.ID, farm.RoleThumbnail)
 	})
 	register(s, route{
 		id: "get_archive_photo", method: http.MethodGet, path: "/archives/{id}/photos/{n}", tag: tag, summary: "Get Photo",
-		about: "What the printer's camera saw at the end; n counts from 1.", needs: farm.Read, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The photo."),
+		about: "What the printer's camera saw at the end; n counts from 1.", needs: farm.Read, media: true, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The photo."),
 	}, s.getPhoto)
 	register(s, route{
 		id: "get_archive_timelapse", method: http.MethodGet, path: "/archives/{id}/timelapse", tag: tag, summary: "Get Timelapse",
-		about: "The video, as the printer made it: MP4 or, of a P1 or A1, AVI.", needs: farm.Read, limit: auth.ReadClass, errors: gone, responses: binary("video/mp4", "The video."),
+		about: "The video, as the printer made it: MP4 or, of a P1 or A1, AVI.", needs: farm.Read, media: true, limit: auth.ReadClass, errors: gone, responses: binary("video/mp4", "The video."),
 	}, func(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 		return s.serveFile(ctx, in.ID, farm.RoleTimelapse)
 	})

@@ -33,7 +33,8 @@ func strangers() *rate.Limiter { return rate.NewLimiter(rate.Every(time.Second),
 
 // audited writes down, when it is done, who has made a request that changes something,
 // and what came of it. Callers that nobody knows are only written down where they may
-// call at all; a refusal by a limit is not, or refusals would have none.
+// call at all, and so many a minute. What a limit refuses somebody who is known is not
+// written down, or refusals would have none.
 func (s *server) audited(rt route, next http.Handler) http.Handler {
 	if s.audit == nil || !rt.audit && !changes(rt.method) {
 		return next
@@ -118,7 +119,7 @@ func (s *server) finishEntry(ctx context.Context, rt route, a *farm.Audit, whole
 		}
 		a.Who = tidy(n.account, maxAuditName)
 	}
-	if a.Status == http.StatusTooManyRequests {
+	if a.Kind != "" && a.Status == http.StatusTooManyRequests {
 		return
 	}
 	if a.Kind == "" {

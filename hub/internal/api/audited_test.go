@@ -115,7 +115,11 @@ func TestEveryRouteThatChangesSomethingIsAudited(t *testing.T) {
 		routes++
 		before := len(r.audit.rows)
 		r.do(reader, method, strings.ReplaceAll(path, idPattern, "1"), `{}`)
-		if n := len(r.audit.rows) - before; n != 1 || r.audit.rows[before].Who != "reader" {
+		who := "reader"
+		if strings.HasSuffix(path, "/auth/login") || strings.HasSuffix(path, "/auth/setup") { // where nobody asks for a key
+			who = ""
+		}
+		if n := len(r.audit.rows) - before; n != 1 || r.audit.rows[before].Who != who {
 			t.Errorf("%s %s: %d entries", method, path, n)
 		}
 		return nil

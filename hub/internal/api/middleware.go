@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -25,7 +24,9 @@ import (
 type notes struct {
 	id     string
 	caller string // name
-	kind   string // "key", "user"; "": nobody known
+	kind   string // as Principal.Kind tells; "": nobody known
+	origin auth.Origin
+	secure bool // it came over TLS
 	err    *Error
 
 	account              string // name that was given at a sign-in
@@ -62,6 +63,7 @@ func observe(log *slog.Logger) func(http.Handler) http.Handler {
 				_, _ = rand.Read(b[:]) // it never fails: the runtime ends the process first
 				n.id = hex.EncodeToString(b[:])
 			}
+			n.origin, n.secure = auth.Origin{Address: r.RemoteAddr, Agent: r.UserAgent()}, clientScheme(r.Context()) == "https"
 			w.Header().Set("X-Request-Id", n.id)
 			n.method, n.path, n.remote = r.Method, tidy(r.URL.Path, maxAuditPath), remoteOf(r)
 			r = r.WithContext(context.WithValue(r.Context(), notesKey{}, n))
@@ -141,7 +143,8 @@ func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc
 			return
 		}
 		free := r.Method == http.MethodOptions || path == "/health" || path == base+"/health"
-		if !free && !s.admitted(w, r, s.countUnrouted(r, reading)) {
+		if !free && !s.admitUnrouted(w, r, reading) {
+			refuse(w, r)
 			return
 		}
 		if len(allowed) == 0 {
@@ -153,20 +156,16 @@ func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc
 	}
 }
 
-// countUnrouted counts a request no route takes: for the key it carries, else for
-// its address.
-func (s *server) countUnrouted(r *http.Request, reading bool) auth.Decision {
+// admitUnrouted counts a request no route takes: for the caller, else for the address.
+func (s *server) admitUnrouted(w http.ResponseWriter, r *http.Request, reading bool) bool {
 	class := auth.WriteClass
 	if reading {
 		class = auth.ReadClass
 	}
 	p, err := s.auth.Authenticate(r.Context(), r.Header)
-	if err != nil { // none, a wrong one, or no way to tell: what is answered is the same
-		return s.auth.TakeAddr(r.RemoteAddr, class)
+	if err != nil { // nobody, or no way to tell: what is answered is the same
+		return s.auth.AdmitAddr(w, r, class)
 	}
 	noteCaller(r.Context(), p)
-	return s.auth.Take(p, class)
+	return s.auth.Admit(w, r, p, class)
 }
-
-// retryAfter is the whole seconds until a moment, at least 1.
-func retryAfter(t time.Time) int { return max(1, int(math.Ceil(time.Until(t).Seconds()))) }

@@ -193,6 +193,7 @@ func (r *rig) wantError(a answer, code farm.Code, mentions string) {
 
 // keyStore is auth's store in memory.
 type keyStore struct {
+	auth.People
 	mu   sync.Mutex
 	rows []farm.APIKey
 	err  error
@@ -241,6 +242,18 @@ func (s *keyStore) UpdateKey(_ context.Context, k farm.APIKey) error {
 		}
 	}
 	return s.err
+}
+
+func (s *keyStore) ReplaceKey(_ context.Context, id int64, prefix string, hash [32]byte) (farm.APIKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.rows {
+		if s.rows[i].ID == id {
+			s.rows[i].Prefix, s.rows[i].Hash = prefix, hash
+			return s.rows[i], s.err
+		}
+	}
+	return farm.APIKey{}, farm.Errorf(farm.NotFound, "no such key")
 }
 
 func (s *keyStore) DeleteKey(_ context.Context, id int64) error {

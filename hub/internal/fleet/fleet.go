@@ -116,12 +116,16 @@ func (f *Fleet) View(printerID int64) (View, bool) {
 // Views gives all printers in the order of their ids.
 func (f *Fleet) Views() []View {
 	f.mu.Lock()
-	out := make([]View, 0, len(f.printers))
+	all := make([]*View, 0, len(f.printers)) // a view is never changed, and large: it is copied once
 	for _, e := range f.printers {
-		out = append(out, *e.view)
+		all = append(all, e.view)
 	}
 	f.mu.Unlock()
-	slices.SortFunc(out, func(a, b View) int { return cmp.Compare(a.Printer.ID, b.Printer.ID) })
+	slices.SortFunc(all, func(a, b *View) int { return cmp.Compare(a.Printer.ID, b.Printer.ID) })
+	out := make([]View, len(all))
+	for i, v := range all {
+		out[i] = *v
+	}
 	return out
 }
 

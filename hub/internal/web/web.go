@@ -1,6 +1,6 @@
 // Package web serves the page for people: a plain live view of the farm, made of
 // a few embedded files that need no build step. It holds no data itself; the page
-// reads the REST API and its event stream with the visitor's own key.
+// reads the REST API and its event stream with the visitor's own session or key.
 package web
 
 import (
@@ -27,6 +27,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 var files = map[string]struct{ name, contentType string }{
 	"/":            {"index.html", "text/html; charset=utf-8"},
+	"/setup":       {"index.html", "text/html; charset=utf-8"}, // where the setup link leads
 	"/app.js":      {"app.js", "text/javascript; charset=utf-8"},
 	"/style.css":   {"style.css", "text/css; charset=utf-8"},
 	"/favicon.svg": {"favicon.svg", "image/svg+xml"},
