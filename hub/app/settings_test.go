@@ -202,3 +202,60 @@ func TestClientsBehindAProxy(t *testing.T) {
 		})
 	}
 }
+
+// Limits and sessions go by the settings of the moment.
+func TestLimitsAndSessionsFollowTheSettings(t *testing.T) {
+	r := runArchives(t, nil)
+	anna := r.person("anna", farm.Administrator)
+	plain, err := r.admin.NewKey(t.Context(), "plain", farm.Permissions, farm.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(a reply) string { return a.want(200).header.Get("X-RateLimit-Limit") }
+	if person, key := limit(r.with(anna, "GET", "/sites", "")), limit(r.send(plain.Reveal(), "GET", "/sites", nil)); person != "6000" || key != "1000000" {
+		t.Errorf("at first a person may %s, a key %s", person, key)
+	}
+	r.ask("PATCH", "/settings", []byte(`{"limits":{"read":7777,"session":8888}}`)).want(200)
+	(&client{t: t, url: r.url}).await("the new limits", func() bool { // callers are believed for a second
+		return limit(r.with(anna, "GET", "/printers", "")) == "8888" && limit(r.send(plain.Reveal(), "GET", "/printers", nil)) == "7777"
+	})
+}
+
+// Who signs in, or fails to, is written down; what they sign in with is not.
+func TestSignInsAreInTheAudit(t *testing.T) {
+	ranges, err := proxy.Parse([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := runArchives(t, func(o *Options) { o.TrustedProxies = ranges })
+	r.person("anna", farm.Administrator)
+	r.as("", "POST", "/auth/login", []byte(`{"username":"anna","password":"not hers, hunter2"}`), "X-Forwarded-For", "203.0.113.9").refused(farm.Unauthorized, "")
+	a := r.as("", "POST", "/auth/login", []byte(`{"username":"anna","password":"`+battery+`"}`), "X-Forwarded-Proto", "https").want(200)
+	if set := a.header.Get("Set-Cookie"); !strings.Contains(set, "; Secure") {
+		t.Errorf("behind a proxy that has TLS: %q", set)
+	}
+	cookie, _, _ := strings.Cut(a.header.Get("Set-Cookie"), ";")
+	r.with(cookie, "POST", "/sites", `{"name":"Moon"}`).want(201)
+	rows, _, err := r.db.Audit(t.Context(), farm.AuditQuery{Who: "anna", Limit: 10})
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	for i, want := range []farm.Audit{
+		{Kind: "user", Action: "add_site", Status: 201, Remote: "127.0.0.1"},
+		{Kind: "user", Action: "sign_in", Status: 200, Remote: "127.0.0.1"},
+		{Kind: "", Action: "sign_in", Status: 401, Code: farm.Unauthorized, Remote: "203.0.113.9"},
+		{Kind: "user", Action: "sign_in", Status: 200, Remote: "127.0.0.1"},
+	} {
+		got := rows[i]
+		if got.Kind != want.Kind || got.Action != want.Action || got.Status != want.Status || got.Code != want.Code || got.Remote != want.Remote {
+			t.Errorf("%+v\nwant %+v", got, want)
+		}
+		if text := fmt.Sprintf("%+v %s", got, got.Data); strings.Contains(text, "hunter2") || strings.Contains(text, battery) {
+			t.Errorf("it holds a password: %s", text)
+		}
+	}
+	var check struct{ Whole bool }
+	if r.ask("GET", "/audit/check", nil).want(200).into(&check); !check.Whole {
+		t.Error("the audit is not whole")
+	}
+}
