@@ -29,6 +29,7 @@ import (
 	"bambuddy/hub/internal/secrets"
 	"bambuddy/hub/internal/store"
 	"bambuddy/hub/internal/web"
+	"bambuddy/hub/internal/webhook"
 	"bambuddy/shared/buildinfo"
 	"bambuddy/shared/dirlock"
 	"bambuddy/shared/farm"
@@ -119,6 +120,7 @@ type hub struct {
 	prints *prints.Prints
 	files  *archive.Archive
 	door   *door
+	hooks  *webhook.Webhooks
 	camera *camera.Relay
 	auth   *auth.Auth
 	db     *store.DB
@@ -166,6 +168,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		return nil, err
 	}
 	h.door = newDoor(o.S3, db, h.files, box, o.Log.With("part", "s3"))
+	h.hooks = webhook.New(webhook.Options{Store: db, Events: news, Sealer: box, Config: func() webhook.Config { return webhook.Defaults }, Log: o.Log.With("part", "webhook")})
 	h.camera = camera.New(h.links, o.Log.With("part", "camera"))
 	h.auth = auth.New(auth.Options{Store: db, Limits: o.Limits, Log: o.Log.With("part", "auth")})
 	page, err := web.New()
@@ -174,7 +177,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	}
 	public, err := api.New(api.Deps{
 		Registry: reg, Fleet: h.fleet, Links: h.links, Cameras: h.camera, Events: news, Audit: db, Auth: h.auth,
-		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials,
+		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials, Webhooks: h.hooks,
 		Health: api.Health{Database: db.Ping, Storage: h.files.Check}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
 		Version: buildinfo.Version(), Web: page, Log: o.Log.With("part", "api"),
 	})
@@ -209,7 +212,7 @@ func (h *hub) run(ctx context.Context) error {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, failed := errgroup.WithContext(parts)
-	for _, run := range []func(context.Context) error{h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.prune} {
+	for _, run := range []func(context.Context) error{h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.hooks.Run, h.prune} {
 		group.Go(func() error { return run(failed) })
 	}
 	group.Go(func() error {

@@ -103,6 +103,7 @@ type Deps struct {
 	Projects Projects
 	Current  CurrentPrints
 	S3       S3Credentials
+	Webhooks Webhooks
 	Auth     *auth.Auth
 	Health   Health
 	// Ending is closed when the hub begins to stop: it ends the event streams,
@@ -130,6 +131,7 @@ type server struct {
 	projects    Projects
 	current     CurrentPrints
 	s3          S3Credentials
+	webhooks    Webhooks
 	auth        *auth.Auth
 	ending      <-chan struct{}
 	publicURL   string
@@ -158,7 +160,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
-		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
+		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, webhooks: d.Webhooks,
 		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
@@ -187,6 +189,7 @@ func (s *server) routes() {
 	s.archiveRoutes()
 	s.projectRoutes()
 	s.s3CredentialRoutes(s.s3)
+	s.webhookRoutes(s.webhooks)
 	s.siteRoutes()
 	s.agentRoutes()
 	s.enrolmentRoutes()

@@ -103,7 +103,7 @@ func (d *DB) DeliveryHeads(ctx context.Context, webhookID int64) ([]farm.Deliver
 // hub tries it meanwhile; false when another one was faster.
 func (d *DB) ClaimDelivery(ctx context.Context, id int64, claim string, now, until time.Time) (farm.Delivery, bool, error) {
 	const q = `UPDATE deliveries SET claim = $1, claimed_to = $2, tried_at = $3, tries = tries + 1
-		WHERE id = $4 AND state = 'pending' AND claimed_to <= $3 RETURNING ` + deliveryColumns
+		WHERE id = $4 AND state = 'pending' AND next_at <= $3 AND claimed_to <= $3 RETURNING ` + deliveryColumns
 	v, err := scanDelivery(d.write.QueryRowContext(ctx, q, claim, ms(until), ms(now), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, false, nil
@@ -211,9 +211,8 @@ func (d *DB) Deliveries(ctx context.Context, webhookID int64, state farm.Deliver
 	if before != 0 {
 		f.add(`id < ?`, before)
 	}
-	where := f.where()
-	f.add(`LIMIT ? OFFSET ?`, limit, offset) // for the numbers of its arguments
-	out, err = list(ctx, d.read, scanDelivery, `SELECT `+deliveryColumns+` `+where+` ORDER BY id DESC `+f.conditions[len(f.conditions)-1], f.args...)
+	q := fmt.Sprintf(`SELECT %s %s ORDER BY id DESC LIMIT $%d OFFSET $%d`, deliveryColumns, f.where(), len(f.args)+1, len(f.args)+2)
+	out, err = list(ctx, d.read, scanDelivery, q, append(f.args, limit, offset)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the deliveries of webhook %d: %w", webhookID, err)
 	}
