@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"bambuddy/hub/internal/auth"
 	"bambuddy/shared/farm"
 )
@@ -29,25 +31,49 @@ type Webhooks interface {
 	Redeliver(ctx context.Context, webhookID, id int64) (farm.Delivery, error)
 }
 
-// webhookKinds is the list of events as a document wants it.
-const webhookKinds = "print_started,print_progress,print_paused,print_resumed,print_complete,print_failed,print_stopped," +
-	"printer_online,printer_offline,printer_error,printer_error_cleared,agent_online,agent_offline,webhook_disabled"
+// webhookEvent is the name of an event that webhooks deliver.
+type webhookEvent string
+
+// Schema describes it.
+func (webhookEvent) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, Examples: []any{farm.EventPrintComplete}}
+	for _, kind := range farm.WebhookEvents {
+		s.Enum = append(s.Enum, kind)
+	}
+	return s
+}
+
+// kinds turns what a body names into what there is; nil stays nil.
+func kinds(named []webhookEvent) []string {
+	if named == nil {
+		return nil
+	}
+	return mapped(named, func(e webhookEvent) string { return string(e) })
+}
+
+// allowList is null for all.
+func allowList[T any](l []T) nullable[[]T] {
+	if l == nil {
+		return nullable[[]T]{}
+	}
+	return some(l)
+}
 
 // Webhook is an endpoint without its secret.
 type Webhook struct {
-	ID             int64             `json:"id" example:"1"`
-	Name           string            `json:"name" doc:"What it is for." example:"Home automation"`
-	URL            string            `json:"url" doc:"Where events are sent to, by POST." example:"https://hooks.example.com/bambuddy"`
-	Events         *[]string         `json:"events" enum:"print_started,print_progress,print_paused,print_resumed,print_complete,print_failed,print_stopped,printer_online,printer_offline,printer_error,printer_error_cleared,agent_online,agent_offline,webhook_disabled" doc:"Only these events; null: all, empty: none." example:"[\"print_complete\",\"print_failed\"]"`
-	PrinterIDs     *[]int64          `json:"printer_ids" doc:"Only what is of these printers; null: all, empty: none." example:"[1]"`
-	SiteIDs        *[]int64          `json:"site_ids" doc:"Only what is of these sites; null: all, empty: none." example:"[1]"`
-	Enabled        bool              `json:"enabled" doc:"False: nothing is sent and nothing is kept for later." example:"true"`
-	DisabledReason *string           `json:"disabled_reason" doc:"Why it is not enabled; null while it is." example:"disabled by Home automation"`
-	FailingSince   nullable[instant] `json:"failing_since" doc:"When it first failed since anything got through; null: the last try got through, or there was none."`
-	Failures       int64             `json:"failures" doc:"How many tries have failed since anything got through." example:"0"`
-	CreatedBy      string            `json:"created_by" doc:"The name of who made it." example:"Home automation"`
-	CreatedAt      instant           `json:"created_at"`
-	UpdatedAt      instant           `json:"updated_at"`
+	ID             int64                    `json:"id" example:"1"`
+	Name           string                   `json:"name" doc:"What it is for." example:"Home automation"`
+	URL            string                   `json:"url" doc:"Where events are sent to, by POST." example:"https://hooks.example.com/bambuddy"`
+	Events         nullable[[]webhookEvent] `json:"events" doc:"Only these events; null: all, empty: none." example:"[\"print_complete\",\"print_failed\"]"`
+	PrinterIDs     nullable[[]int64]        `json:"printer_ids" doc:"Only what is of these printers; null: all, empty: none." example:"[1]"`
+	SiteIDs        nullable[[]int64]        `json:"site_ids" doc:"Only what is of these sites; null: all, empty: none." example:"[1]"`
+	Enabled        bool                     `json:"enabled" doc:"False: nothing is sent and nothing is kept for later." example:"true"`
+	DisabledReason *string                  `json:"disabled_reason" doc:"Why it is not enabled; null while it is." example:"disabled by Home automation"`
+	FailingSince   nullable[instant]        `json:"failing_since" doc:"When it first failed since anything got through; null: the last try got through, or there was none."`
+	Failures       int64                    `json:"failures" doc:"How many tries have failed since anything got through." example:"0"`
+	CreatedBy      string                   `json:"created_by" doc:"The name of who made it." example:"Home automation"`
+	CreatedAt      instant                  `json:"created_at"`
+	UpdatedAt      instant                  `json:"updated_at"`
 }
 
 // WebhookWithSecret is a webhook with its secret, for the one and only time.
@@ -58,23 +84,23 @@ type WebhookWithSecret struct {
 
 // NewWebhook is the body of POST /webhooks.
 type NewWebhook struct {
-	Name       string             `json:"name" minLength:"1" maxLength:"100" doc:"What it is for." example:"Home automation"`
-	URL        string             `json:"url" minLength:"1" maxLength:"2048" doc:"https:// or http://, without a name and password and without a fragment. Addresses that are loopback or private are refused unless the settings allow them; link-local ones always. Checked again each time it is connected to." example:"https://hooks.example.com/bambuddy"`
-	Secret     string             `json:"secret,omitempty" doc:"To sign with, 16 to 200 letters, digits and signs; absent: one is made." example:"whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0"`
-	Events     optional[[]string] `json:"events,omitempty" doc:"Only these events, see above; null or absent: all, empty: none." example:"[\"print_complete\",\"print_failed\"]"`
-	PrinterIDs optional[[]int64]  `json:"printer_ids,omitempty" doc:"Only what is of these printers; null or absent: all, empty: none. With a list, what is of no printer (agents) is not sent." example:"[1]"`
-	SiteIDs    optional[[]int64]  `json:"site_ids,omitempty" doc:"Only what is of these sites; null or absent: all, empty: none." example:"[1]"`
-	Enabled    *bool              `json:"enabled,omitempty" doc:"Absent: true." example:"true"`
+	Name       string                   `json:"name" minLength:"1" maxLength:"100" doc:"What it is for." example:"Home automation"`
+	URL        string                   `json:"url" minLength:"1" maxLength:"2048" doc:"https:// or http://, without a name and password and without a fragment. Addresses that are loopback or private are refused unless the settings allow them; link-local ones always. Checked again each time it is connected to." example:"https://hooks.example.com/bambuddy"`
+	Secret     string                   `json:"secret,omitempty" doc:"To sign with, 16 to 200 letters, digits and signs; absent: one is made." example:"whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0"`
+	Events     optional[[]webhookEvent] `json:"events,omitempty" doc:"Only these events, see above; null or absent: all, empty: none." example:"[\"print_complete\",\"print_failed\"]"`
+	PrinterIDs optional[[]int64]        `json:"printer_ids,omitempty" doc:"Only what is of these printers; null or absent: all, empty: none. With a list, what is of no printer (agents) is not sent." example:"[1]"`
+	SiteIDs    optional[[]int64]        `json:"site_ids,omitempty" doc:"Only what is of these sites; null or absent: all, empty: none." example:"[1]"`
+	Enabled    *bool                    `json:"enabled,omitempty" doc:"Absent: true." example:"true"`
 }
 
 // WebhookChange is the body of PATCH /webhooks/{id}: any subset.
 type WebhookChange struct {
-	Name       *string            `json:"name,omitempty" minLength:"1" maxLength:"100" example:"Home automation"`
-	URL        *string            `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"What is on its way goes to the new one." example:"https://hooks.example.com/bambuddy"`
-	Events     optional[[]string] `json:"events,omitempty" doc:"Null: all, empty: none." example:"[\"print_complete\"]"`
-	PrinterIDs optional[[]int64]  `json:"printer_ids,omitempty" doc:"Null: all, empty: none. Deliveries of others are dropped, from the log too." example:"[1]"`
-	SiteIDs    optional[[]int64]  `json:"site_ids,omitempty" doc:"Null: all, empty: none. Deliveries of others are dropped, from the log too." example:"[1]"`
-	Enabled    *bool              `json:"enabled,omitempty" doc:"False: what is on its way is given up, and can be sent again by hand later. True, after false: begins anew, with the events from now on." example:"true"`
+	Name       *string                  `json:"name,omitempty" minLength:"1" maxLength:"100" example:"Home automation"`
+	URL        *string                  `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"What is on its way goes to the new one." example:"https://hooks.example.com/bambuddy"`
+	Events     optional[[]webhookEvent] `json:"events,omitempty" doc:"Null: all, empty: none." example:"[\"print_complete\"]"`
+	PrinterIDs optional[[]int64]        `json:"printer_ids,omitempty" doc:"Null: all, empty: none. Deliveries of others are dropped, from the log too." example:"[1]"`
+	SiteIDs    optional[[]int64]        `json:"site_ids,omitempty" doc:"Null: all, empty: none. Deliveries of others are dropped, from the log too." example:"[1]"`
+	Enabled    *bool                    `json:"enabled,omitempty" doc:"False: what is on its way is given up, and can be sent again by hand later. True, after false: begins anew, with the events from now on." example:"true"`
 }
 
 // Delivery is one event on its way to one webhook, and what became of it.
@@ -102,7 +128,7 @@ type Delivery struct {
 type DeliveryDetail struct {
 	Delivery
 	Request  *string         `json:"request" doc:"The head of the last request, its first 2 KiB; null: not tried yet." example:"POST /bambuddy\nHost: hooks.example.com\n"`
-	Body     json.RawMessage `json:"body" doc:"What is sent, byte for byte but for white space."`
+	Body     json.RawMessage `json:"body" doc:"What is sent, byte for byte but for white space." example:"{\"event\":\"printer_online\",\"timestamp\":\"2024-01-15T14:30:00Z\",\"data\":{\"printer_id\":1,\"printer_name\":\"Workshop X1C\"}}"`
 	Response *string         `json:"response" doc:"The beginning of the last answer: 2 KiB of its head, 4 KiB of its body; null: none came." example:"200 OK\nContent-Type: text/plain\n\nok"`
 }
 
@@ -122,7 +148,7 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 	}, h.list)
 	register(s, route{
 		id: "create_webhook", method: http.MethodPost, path: "/webhooks", tag: tag, summary: "Create Webhook",
-		about: fmt.Sprintf(webhooksAbout, strings.ReplaceAll(webhookKinds, ",", "`, `")),
+		about: fmt.Sprintf(webhooksAbout, strings.Join(farm.WebhookEvents, "`, `")),
 		needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound, farm.Conflict},
 	}, h.create)
 	register(s, route{
@@ -221,8 +247,14 @@ func (h webhookHandlers) get(ctx context.Context, in *ByID) (*body[Webhook], err
 // checkScope refuses a webhook that would be told of more than the caller sees, or of
 // what there is not. What it has named before stays, though it be gone since.
 func (h webhookHandlers) checkScope(ctx context.Context, w, was farm.Webhook) error {
-	if field := exceeds(auth.From(ctx), w); field != "" {
+	who := auth.From(ctx)
+	if field := exceeds(who, w); field != "" {
 		return farm.Errorf(farm.Forbidden, "%s: a webhook cannot be told of more than you see; name what you do", field)
+	}
+	for _, id := range w.Printers {
+		if v, ok := h.fleet.View(id); ok && !who.Sees(id, v.Printer.SiteID) && !slices.Contains(was.Printers, id) {
+			return farm.Errorf(farm.NotFound, "printer_ids: there is no printer %d", id)
+		}
 	}
 	return h.areThere(ctx, w.Printers, w.Sites, farm.APIKey{Printers: was.Printers, Sites: was.Sites})
 }
@@ -230,7 +262,7 @@ func (h webhookHandlers) checkScope(ctx context.Context, w, was farm.Webhook) er
 func (h webhookHandlers) create(ctx context.Context, in *struct{ Body NewWebhook }) (*body[WebhookWithSecret], error) {
 	b := in.Body
 	w := farm.Webhook{
-		Name: b.Name, URL: b.URL, Events: b.Events.Value, Printers: b.PrinterIDs.Value, Sites: b.SiteIDs.Value,
+		Name: b.Name, URL: b.URL, Events: kinds(b.Events.Value), Printers: b.PrinterIDs.Value, Sites: b.SiteIDs.Value,
 		CreatedBy: auth.From(ctx).Name(), Enabled: b.Enabled == nil || *b.Enabled,
 	}
 	if !w.Enabled {
@@ -269,7 +301,7 @@ func (h webhookHandlers) update(ctx context.Context, in *updateWebhookInput) (*b
 		w.URL = *b.URL
 	}
 	if b.Events.Set {
-		w.Events = b.Events.Value
+		w.Events = kinds(b.Events.Value)
 	}
 	if b.PrinterIDs.Set {
 		w.Printers = b.PrinterIDs.Value
@@ -314,7 +346,7 @@ type WebhookTest struct {
 	Error     *string         `json:"error" doc:"Why it failed; null: it did not." example:"no answer within 10 s"`
 	TookMS    int64           `json:"took_ms" doc:"Milliseconds it took." example:"87"`
 	Request   string          `json:"request" doc:"The head of the request, its first 2 KiB." example:"POST /bambuddy\nHost: hooks.example.com\n"`
-	Body      json.RawMessage `json:"body" doc:"What was sent."`
+	Body      json.RawMessage `json:"body" doc:"What was sent." example:"{\"event\":\"test\",\"timestamp\":\"2024-01-15T14:30:00Z\",\"data\":{\"webhook_id\":1,\"webhook_name\":\"Home automation\",\"message\":\"This is a test. Nothing has happened.\"}}"`
 	Response  *string         `json:"response" doc:"The beginning of the answer: 2 KiB of its head, 4 KiB of its body; null: none came." example:"200 OK\nContent-Type: text/plain\n\nok"`
 }
 
@@ -393,17 +425,11 @@ func (h webhookHandlers) redeliver(ctx context.Context, in *ByDelivery) (*body[D
 
 func webhookOf(w farm.Webhook) Webhook {
 	out := Webhook{
-		ID: w.ID, Name: w.Name, URL: w.URL, Enabled: w.Enabled, DisabledReason: orNull(w.DisabledReason), FailingSince: someTime(w.FailingSince),
+		ID: w.ID, Name: w.Name, URL: w.URL, PrinterIDs: allowList(w.Printers), SiteIDs: allowList(w.Sites), Enabled: w.Enabled, DisabledReason: orNull(w.DisabledReason), FailingSince: someTime(w.FailingSince),
 		Failures: w.Failures, CreatedBy: w.CreatedBy, CreatedAt: instant{w.CreatedAt}, UpdatedAt: instant{w.UpdatedAt},
 	}
 	if w.Events != nil {
-		out.Events = &w.Events
-	}
-	if w.Printers != nil {
-		out.PrinterIDs = &w.Printers
-	}
-	if w.Sites != nil {
-		out.SiteIDs = &w.Sites
+		out.Events = some(mapped(w.Events, func(kind string) webhookEvent { return webhookEvent(kind) }))
 	}
 	return out
 }

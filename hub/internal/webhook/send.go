@@ -78,8 +78,11 @@ func (s *sender) try(ctx context.Context, m message) (a farm.Attempt, asked time
 		return farm.Attempt{Error: "the address is not readable"}, 0
 	}
 	for _, h := range [][2]string{
-		{"Content-Type", "application/json"}, {"User-Agent", "Bambuddy/" + buildinfo.Version()}, {"X-Bambuddy-Event", m.event},
-		{"X-Bambuddy-Delivery", m.uid}, {"X-Bambuddy-Signature", Sign(m.secret, began, m.body)},
+		{"Content-Type", "application/json"},
+		{"User-Agent", "Bambuddy/" + buildinfo.Version()},
+		{"X-Bambuddy-Event", m.event},
+		{"X-Bambuddy-Delivery", m.uid},
+		{"X-Bambuddy-Signature", Sign(m.secret, began, m.body)},
 	} {
 		req.Header.Set(h[0], h[1])
 	}
