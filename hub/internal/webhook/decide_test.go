@@ -94,8 +94,13 @@ func TestAsks(t *testing.T) {
 		{503, " 7 ", 7 * time.Second},
 		{503, noon.Add(time.Minute).Format(http.TimeFormat), time.Minute},
 		{503, noon.Add(-time.Hour).Format(http.TimeFormat), 0},
-		{503, "", 0}, {503, "soon", 0}, {503, "-5", 0}, {503, "1e9", 0}, {503, "99999999999999999999", 0},
-		{500, "120", 0}, {200, "120", 0},
+		{503, "", 0},
+		{503, "soon", 0},
+		{503, "-5", 0},
+		{503, "1e9", 0},
+		{503, "99999999999999999999", 0},
+		{500, "120", 0},
+		{200, "120", 0},
 	} {
 		if got := asks(c.status, c.header, noon); got != c.want {
 			t.Errorf("%d %q: %s, want %s", c.status, c.header, got, c.want)

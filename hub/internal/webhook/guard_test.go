@@ -190,10 +190,10 @@ func answerLoopback(c net.Conn) {
 			address = []byte{127, 0, 0, 1}
 		}
 		a := append([]byte{}, q[:end]...)
-		a[2], a[3] = 0x81, 0x80                         // an answer
-		copy(a[4:12], []byte{0, 1, 0, 1, 0, 0, 0, 0})   // a question and an answer
-		a = append(a, 0xc0, 12)                         // of the name of the question
-		a = append(a, q[end-4:end]...)                  // its type and class
+		a[2], a[3] = 0x81, 0x80                          // an answer
+		copy(a[4:12], []byte{0, 1, 0, 1, 0, 0, 0, 0})    // a question and an answer
+		a = append(a, 0xc0, 12)                          // of the name of the question
+		a = append(a, q[end-4:end]...)                   // its type and class
 		a = append(a, 0, 0, 0, 0, 0, byte(len(address))) // for no time at all
 		a = append(a, address...)
 		if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...)); err != nil {
