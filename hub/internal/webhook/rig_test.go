@@ -34,7 +34,7 @@ type rig struct {
 	db   *store.DB
 	log  *events.Log
 	seal *secrets.Box
-	cfg  Config
+	cfg  atomic.Pointer[Config]
 	life *mortal
 	stop func()
 
@@ -99,7 +99,8 @@ func inBubble(t *testing.T, test func(t *testing.T, r *rig)) {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, net: memnet.New(), log: events.New(), cfg: Defaults}
+	r := &rig{t: t, net: memnet.New(), log: events.New()}
+	r.configure(func(c *Config) { *c = Defaults })
 	var err error
 	if r.db, err = store.Open(t.Context(), store.Config{Dir: t.TempDir(), Wake: r.log.Wake}); err != nil {
 		t.Fatal(err)
@@ -122,10 +123,20 @@ func (r *rig) close() {
 	}
 }
 
+// configure changes the settings.
+func (r *rig) configure(change func(*Config)) {
+	var c Config
+	if was := r.cfg.Load(); was != nil {
+		c = *was
+	}
+	change(&c)
+	r.cfg.Store(&c)
+}
+
 // another is a second hub on the same database.
 func (r *rig) another(life *mortal) *Webhooks {
 	return New(Options{
-		Store: life, Events: r.log, Sealer: r.seal, Config: func() Config { return r.cfg }, Log: quiet(), Dial: r.net.Dialer("hub"),
+		Store: life, Events: r.log, Sealer: r.seal, Config: func() Config { return *r.cfg.Load() }, Log: quiet(), Dial: r.net.Dialer("hub"),
 	})
 }
 
