@@ -17,7 +17,6 @@ import (
 // really becomes of an event is shown in hub/internal/webhook.
 type memWebhooks struct {
 	rows       []farm.Webhook
-	secrets    map[int64]farm.Secret
 	deliveries []farm.Delivery
 	asked      struct {
 		state         farm.DeliveryState

@@ -18,14 +18,14 @@ const examples = "../../../docs/examples/webhooks/"
 func TestExamples(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "verify")
 	for name, command := range map[string][]string{
-		"verify.sh": {"bash", examples + "verify.sh"}, "verify.py": {"python3", examples + "verify.py"}, "verify.mjs": {"node", examples + "verify.mjs"}, "verify.go": {program},
+		"verify.sh": {"bash", examples + "verify.sh"}, "verify.py": {"python3", examples + "verify.py"}, "verify.mjs": {"node", examples + "verify.mjs"}, "main.go": {program},
 	} {
 		t.Run(name, func(t *testing.T) {
 			needs := []string{command[0]}
 			switch name {
 			case "verify.sh":
 				needs = append(needs, "openssl")
-			case "verify.go":
+			case "main.go":
 				needs = []string{"go"}
 			}
 			for _, tool := range needs {
@@ -33,8 +33,8 @@ func TestExamples(t *testing.T) {
 					t.Skipf("%s cannot be run here: %v", name, err)
 				}
 			}
-			if name == "verify.go" {
-				if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, examples+"verify.go").CombinedOutput(); err != nil {
+			if name == "main.go" {
+				if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, examples+"main.go").CombinedOutput(); err != nil {
 					t.Fatalf("%v: %s", err, out)
 				}
 			}
@@ -81,7 +81,7 @@ func TestTheTextHasTheExamplesAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"verify.sh", "verify.py", "verify.mjs", "verify.go"} {
+	for _, name := range []string{"verify.sh", "verify.py", "verify.mjs", "main.go"} {
 		example, err := os.ReadFile(examples + name)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-// Command webhooks checks the signature of a webhook: go run verify.go "$SIGNATURE" < body
+// Command webhooks checks the signature of a webhook: go run main.go "$SIGNATURE" < body
 // The secret is in WEBHOOK_SECRET. It ends with 0 when it is genuine, with 1 when not.
 package main
 
