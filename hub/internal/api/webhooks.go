@@ -61,7 +61,7 @@ func allowList[T any](l []T) nullable[[]T] {
 
 // Webhook is an endpoint without its secret.
 type Webhook struct {
-	ID             int64                    `json:"id" example:"1"`
+	ID             int64                    `json:"id" doc:"Its id." example:"1"`
 	Name           string                   `json:"name" doc:"What it is for." example:"Home automation"`
 	URL            string                   `json:"url" doc:"Where events are sent to, by POST." example:"https://hooks.example.com/bambuddy"`
 	Events         nullable[[]webhookEvent] `json:"events" doc:"Only these events; null: all, empty: none." example:"[\"print_complete\",\"print_failed\"]"`
@@ -72,8 +72,8 @@ type Webhook struct {
 	FailingSince   nullable[instant]        `json:"failing_since" doc:"When it first failed since anything got through; null: the last try got through, or there was none."`
 	Failures       int64                    `json:"failures" doc:"How many tries have failed since anything got through." example:"0"`
 	CreatedBy      string                   `json:"created_by" doc:"The name of who made it." example:"Home automation"`
-	CreatedAt      instant                  `json:"created_at"`
-	UpdatedAt      instant                  `json:"updated_at"`
+	CreatedAt      instant                  `json:"created_at" doc:"When it was made."`
+	UpdatedAt      instant                  `json:"updated_at" doc:"When it was last changed."`
 }
 
 // WebhookWithSecret is a webhook with its secret, for the one and only time.
@@ -95,7 +95,7 @@ type NewWebhook struct {
 
 // WebhookChange is the body of PATCH /webhooks/{id}: any subset.
 type WebhookChange struct {
-	Name       *string                  `json:"name,omitempty" minLength:"1" maxLength:"100" example:"Home automation"`
+	Name       *string                  `json:"name,omitempty" minLength:"1" maxLength:"100" doc:"What it is for." example:"Home automation"`
 	URL        *string                  `json:"url,omitempty" minLength:"1" maxLength:"2048" doc:"What is on its way goes to the new one." example:"https://hooks.example.com/bambuddy"`
 	Events     optional[[]webhookEvent] `json:"events,omitempty" doc:"Null: all, empty: none." example:"[\"print_complete\"]"`
 	PrinterIDs optional[[]int64]        `json:"printer_ids,omitempty" doc:"Null: all, empty: none. Deliveries of others are dropped, from the log too." example:"[1]"`
@@ -105,13 +105,13 @@ type WebhookChange struct {
 
 // Delivery is one event on its way to one webhook, and what became of it.
 type Delivery struct {
-	ID            int64             `json:"id" example:"42"`
-	WebhookID     int64             `json:"webhook_id" example:"1"`
+	ID            int64             `json:"id" doc:"Its id." example:"42"`
+	WebhookID     int64             `json:"webhook_id" doc:"Whose it is." example:"1"`
 	DeliveryID    string            `json:"delivery_id" doc:"As in X-Bambuddy-Delivery; the same in every try." example:"5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11"`
-	Event         string            `json:"event" example:"print_complete"`
+	Event         string            `json:"event" doc:"What happened." example:"print_complete"`
 	EventID       *int64            `json:"event_id" doc:"Its id in GET /events; null: a test." example:"1234"`
-	PrinterID     *int64            `json:"printer_id" example:"1"`
-	SiteID        *int64            `json:"site_id" example:"1"`
+	PrinterID     *int64            `json:"printer_id" doc:"Of which printer it is; null: of none." example:"1"`
+	SiteID        *int64            `json:"site_id" doc:"Of which site it is; null: of none." example:"1"`
 	Timestamp     instant           `json:"timestamp" doc:"When the event happened."`
 	State         string            `json:"state" enum:"pending,delivered,dead" doc:"dead: given up; it can be sent again by hand." example:"delivered"`
 	Tries         int64             `json:"tries" doc:"How often it has been tried." example:"1"`
@@ -141,6 +141,7 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 		return
 	}
 	h := webhookHandlers{s, webhooks}
+	s.documentWebhooks()
 	const tag = "Webhooks"
 	register(s, route{
 		id: "list_webhooks", method: http.MethodGet, path: "/webhooks", tag: tag, summary: "List Webhooks",
@@ -152,10 +153,12 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 		needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound, farm.Conflict},
 	}, h.create)
 	register(s, route{
-		id: "get_webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tag, summary: "Get Webhook", needs: farm.Admin, limit: auth.ReadClass,
+		id: "get_webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tag, summary: "Get Webhook",
+		about: "One webhook, without its secret.", needs: farm.Admin, limit: auth.ReadClass,
 	}, h.get)
 	register(s, route{
-		id: "update_webhook", method: http.MethodPatch, path: "/webhooks/{id}", tag: tag, summary: "Update Webhook", needs: farm.Admin, limit: auth.WriteClass,
+		id: "update_webhook", method: http.MethodPatch, path: "/webhooks/{id}", tag: tag, summary: "Update Webhook",
+		about: "Any subset of the fields.", needs: farm.Admin, limit: auth.WriteClass,
 	}, h.update)
 	register(s, route{
 		id: "delete_webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tag, summary: "Delete Webhook",
@@ -176,7 +179,7 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 	}, h.deliveries)
 	register(s, route{
 		id: "get_webhook_delivery", method: http.MethodGet, path: "/webhooks/{id}/deliveries/{delivery_id}", tag: tag, summary: "Get Webhook Delivery",
-		needs: farm.Admin, limit: auth.ReadClass,
+		about: "With what was sent and what was answered.", needs: farm.Admin, limit: auth.ReadClass,
 	}, h.delivery)
 	register(s, route{
 		id: "redeliver_webhook_delivery", method: http.MethodPost, path: "/webhooks/{id}/deliveries/{delivery_id}/redeliver", tag: tag, summary: "Redeliver",

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"bambuddy/hub/internal/auth"
+	"bambuddy/hub/internal/webhook"
 	"bambuddy/shared/farm"
 )
 
@@ -320,6 +323,52 @@ func TestWhoHearsOfADisabledWebhook(t *testing.T) {
 		st := &stream{server: r.server, caller: who}
 		if got := st.mayHear(farm.Event{Kind: farm.EventWebhookDisabled}); got != c.want {
 			t.Errorf("%+v hears it: %v", c.key, got)
+		}
+	}
+}
+
+// What the document says of a body is what is sent.
+func TestTheDocumentDescribesEveryBody(t *testing.T) {
+	r := newRig(t)
+	var doc struct {
+		Webhooks map[string]struct {
+			Post struct {
+				RequestBody struct {
+					Content map[string]struct {
+						Schema struct {
+							Properties map[string]struct {
+								Ref  string `json:"$ref"`
+								Enum []string
+							}
+						}
+					}
+				}
+			}
+		}
+		Components struct {
+			Schemas map[string]struct{ Properties map[string]any }
+		}
+	}
+	if err := json.Unmarshal(r.do("", http.MethodGet, base+"/openapi.json", "").body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	all := append([]string{farm.EventWebhookTest}, farm.WebhookEvents...)
+	if len(doc.Webhooks) != len(all) {
+		t.Errorf("%d are described, there are %d", len(doc.Webhooks), len(all))
+	}
+	for _, kind := range all {
+		sent, err := webhook.Body(kind, seedTime, []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body struct{ Data map[string]any }
+		if err := json.Unmarshal(sent, &body); err != nil {
+			t.Fatal(err)
+		}
+		parts := doc.Webhooks[kind].Post.RequestBody.Content["application/json"].Schema.Properties
+		data := doc.Components.Schemas[strings.TrimPrefix(parts["data"].Ref, "#/components/schemas/")].Properties
+		if got, want := slices.Sorted(maps.Keys(data)), slices.Sorted(maps.Keys(body.Data)); !slices.Equal(got, want) || !slices.Equal(parts["event"].Enum, []string{kind}) {
+			t.Errorf("%s: the document has %v, sent is %v", kind, got, want)
 		}
 	}
 }

@@ -80,13 +80,13 @@ func scanID(r row) (id int64, err error) {
 // it may be tried next; one that is claimed not before its claim ends. It steps from
 // line to line by the index, however many wait behind the heads.
 func (d *DB) DeliveryHeads(ctx context.Context, webhookID int64) ([]farm.DeliveryHead, error) {
-	const q = `WITH RECURSIVE lines (line) AS (
-			SELECT (SELECT MIN(line) FROM deliveries WHERE webhook_id = $1 AND state = 'pending')
+	const first = `(SELECT id FROM deliveries WHERE webhook_id = $1 AND state = 'pending' `
+	const q = `WITH RECURSIVE heads (id) AS (
+			SELECT ` + first + `ORDER BY line, id LIMIT 1)
 			UNION ALL
-			SELECT (SELECT MIN(line) FROM deliveries WHERE webhook_id = $1 AND state = 'pending' AND line > lines.line) FROM lines WHERE lines.line IS NOT NULL
+			SELECT ` + first + `AND line > (SELECT line FROM deliveries WHERE id = heads.id) ORDER BY line, id LIMIT 1) FROM heads WHERE heads.id IS NOT NULL
 		)
-		SELECT id, next_at, claimed_to FROM lines JOIN deliveries ON id =
-			(SELECT MIN(id) FROM deliveries WHERE webhook_id = $1 AND state = 'pending' AND line = lines.line)`
+		SELECT d.id, d.next_at, d.claimed_to FROM heads JOIN deliveries d ON d.id = heads.id`
 	out, err := list(ctx, d.read, func(r row) (h farm.DeliveryHead, err error) {
 		var next, claimed int64
 		err = r.Scan(&h.ID, &next, &claimed)
