@@ -305,7 +305,7 @@ func TestNoEndpointDelaysAnother(t *testing.T) {
 			hooks = append(hooks, w)
 		}
 		lag := time.Duration(0)
-		for i := range int64(500) { // of 20 printers, in half a minute
+		for i := range int64(300) { // of 20 printers, at 1,000 a minute
 			before, at := len(good.all()), time.Now()
 			r.happen(i%20+1, i)
 			pass(60 * time.Millisecond)
@@ -318,8 +318,8 @@ func TestNoEndpointDelaysAnother(t *testing.T) {
 		if lag > 50*time.Millisecond {
 			t.Errorf("a healthy endpoint waited %s", lag)
 		}
-		if n := len(slow.all()); n < 12 || n > 20 { // four at once, nine seconds each
-			t.Errorf("the slow one got %d in half a minute", n)
+		if n := len(slow.all()); n < 4 || n > 12 { // four at once, nine seconds each
+			t.Errorf("the slow one got %d in 18 seconds", n)
 		}
 		for _, w := range hooks[:2] {
 			if got := r.now(w); got.Failures == 0 || !strings.HasPrefix(r.kept(w, "")[0].Last.Error, "no answer within 10 s") {
