@@ -36,19 +36,19 @@ type ArchiveStore interface {
 
 // ArchivePlate is one plate of a 3MF.
 type ArchivePlate struct {
-	Index        int               `json:"index" doc:"Counts from 1; there may be gaps."`
+	Index        int               `json:"index" doc:"Counts from 1; there may be gaps." example:"1"`
 	Name         *string           `json:"name"`
-	Sliced       bool              `json:"sliced" doc:"It holds G-code, so it can be printed."`
+	Sliced       bool              `json:"sliced" doc:"It holds G-code, so it can be printed." example:"true"`
 	Prediction   *int64            `json:"estimated_duration" doc:"Seconds."`
 	Weight       *float64          `json:"filament_used" doc:"Grams."`
-	Filaments    []ArchiveFilament `json:"filaments"`
-	Objects      []PlateObject     `json:"objects"`
+	Filaments    []ArchiveFilament `json:"filaments" doc:"What the plate uses."`
+	Objects      []PlateObject     `json:"objects" doc:"What lies on the plate."`
 	PrinterModel *string           `json:"printer_model" doc:"Product id of the printer it was sliced for."`
 }
 
 // PlateObject is one object on a plate.
 type PlateObject struct {
-	ID   int    `json:"id" doc:"As skip-objects takes it."`
+	ID   int    `json:"id" doc:"As skip-objects takes it." example:"12"`
 	Name string `json:"name"`
 }
 
@@ -138,7 +138,7 @@ func (s *server) listPlates(ctx context.Context, in *ByID) (*listing[ArchivePlat
 
 type exportInput struct {
 	ArchiveFilter
-	Format string `query:"format" enum:"csv,xlsx" default:"csv"`
+	Format string `query:"format" enum:"csv,xlsx" default:"csv" doc:"The kind of file."`
 	Limit  int    `query:"limit" minimum:"1" doc:"At most this many rows; all when absent."`
 }
 

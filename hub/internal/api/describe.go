@@ -59,6 +59,9 @@ var usual = map[string]string{
 	"name": "What people call it.", "status": "Where it stands.", "tags": "Words to find it by.", "notes": "What people note about it; null: nothing.",
 	"printer_name": "The name of the printer; null: none.", "serial_number": "As the printer's label shows it.", "location": "Where it stands, in people's words.",
 	"mqtt_port": "Port of the printer's MQTT over TLS.", "ftps_port": "Port of the printer's FTPS.", "camera_port": "Port of the printer's camera.",
+	"timestamp": "When it happened.", "action": "What was done.", "permissions": "What they may do.", "expires_at": "When it ends; null: never.",
+	"username": "What they sign in with.", "password": "What proves who they are; it is never told again.", "current_password": "The one until now.",
+	"role": "viewer: read; operator: read, queue, control; admin: everything.", "event": "The name of the message.", "data": "What belongs to it.",
 	"limit": "At most this many.", "offset": "Skip this many.", "cursor": "As X-Next-Cursor said.",
 }
 

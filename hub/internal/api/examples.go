@@ -71,7 +71,7 @@ var requests = map[string]any{
 
 // answers are answers as the API reference shows them, over the examples of the fields.
 var answers = map[string]any{
-	"list_printers": []any{object{"status": "idle", "current_print": nil}},
+	"list_printers":  []any{object{"status": "idle", "current_print": nil}},
 	"update_printer": object{"name": "Updated Name"},
 	"add_printer": object{
 		"id": 2, "name": "New Printer", "ip_address": "192.168.1.101", "serial_number": "01P00A000000002", "status": "offline",
