@@ -29,7 +29,7 @@ func document(version string) huma.Config {
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: encode, Unmarshal: decode}}
 	cfg.Info.Description = about
 	cfg.Info.Contact = &huma.Contact{Name: "Bambuddy"}
-	cfg.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	cfg.Info.License = &huma.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}
 	cfg.Servers = []*huma.Server{{URL: base, Description: "This hub."}}
 	cfg.Tags = []*huma.Tag{
 		{Name: "Printers", Description: "Registered printers and what they are doing."},

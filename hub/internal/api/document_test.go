@@ -251,9 +251,7 @@ func (r *reader) content(at string, holder map[string]any, place ...string) {
 			r.t.Errorf("%s: no example of %s", at, kind)
 		}
 		for _, name := range slices.Sorted(maps.Keys(examples)) {
-			if kind != "text/event-stream" { // its schema is of the messages, its example of the text
-				r.fits(at+" "+name, examples[name], place...)
-			}
+			r.fits(at+" "+name, examples[name], place...)
 		}
 		if dig(m, "schema", "$ref") == nil {
 			r.properties(at, m["schema"], place...)

@@ -87,7 +87,9 @@ func (s *server) eventResponses() map[string]*huma.Response {
 			},
 		}
 		m.Properties["data"].Description = "What belongs to it."
-		if withID {
+		if !withID {
+			m.Properties["event"].Enum = []any{name}
+		} else {
 			m.Properties["id"] = &huma.Schema{Type: huma.TypeInteger, Format: "int64", Description: "To resume after, as Last-Event-ID."}
 			m.Required = append(m.Required, "id")
 		}
@@ -97,7 +99,7 @@ func (s *server) eventResponses() map[string]*huma.Response {
 		Description: "A stream that does not end by itself.",
 		Content: map[string]*huma.MediaType{"text/event-stream": {Example: streamSample, Schema: &huma.Schema{
 			Title: "Server-Sent Events", Description: "The messages of the stream, one after the other.", Type: huma.TypeArray,
-			Items: &huma.Schema{OneOf: []*huma.Schema{
+			Items: &huma.Schema{AnyOf: []*huma.Schema{
 				message("snapshot", "First on every connection.", reflect.TypeFor[Snapshot](), false),
 				message("state", "A printer's status changed.", reflect.TypeFor[StateFrame](), false),
 				message("transfer", "A file of an archive is on its way.", reflect.TypeFor[TransferFrame](), false),
@@ -108,15 +110,14 @@ func (s *server) eventResponses() map[string]*huma.Response {
 	}}
 }
 
-// streamSample is how a stream reads.
-const streamSample = `event: snapshot
-data: {"last_event_id":1183,"printers":[],"agents":[]}
-
-id: 1184
-event: printer_online
-data: {"event":"printer_online","timestamp":"2024-01-15T14:30:00Z","data":{"printer_id":1,"printer_name":"Workshop X1C"},"printer_id":1,"agent_id":1,"site_id":1}
-
-`
+// streamSample is how a stream may begin.
+var streamSample = []any{
+	map[string]any{"event": "snapshot", "data": map[string]any{"last_event_id": 1183, "printers": []any{}, "agents": []any{}}},
+	map[string]any{"id": 1184, "event": "printer_online", "data": map[string]any{
+		"event": "printer_online", "timestamp": "2024-01-15T14:30:00Z", "data": map[string]any{"printer_id": 1, "printer_name": "Workshop X1C"},
+		"printer_id": 1, "agent_id": 1, "site_id": 1,
+	}},
+}
 
 type streamInput struct {
 	Header string `header:"Last-Event-ID" doc:"Resume after this event." example:"1183"`
