@@ -26,7 +26,7 @@ check)
 	npm run --silent openapi
 	fresh=$(mktemp)
 	trap 'rm -f "$fresh"' EXIT
-	npm run --silent generate -- --output "$fresh" >/dev/null
+	OUT=$fresh npm run --silent generate >/dev/null
 	cmp "$fresh" src/api/schema.d.ts || { echo "schema.d.ts is not of this document: make openapi" >&2; exit 1; }
 	npm run --silent lint
 	npm run --silent types
