@@ -57,7 +57,7 @@ func (s *server) archiveFileRoutes(tag string) {
 	register(s, route{
 		id: "upload_archive", method: http.MethodPost, path: "/archives", tag: tag, summary: "Upload Archive",
 		about: "A 3MF as `multipart/form-data`, field `file`; it is read as it comes. It becomes an archive of its own with the status `uploaded`.",
-		needs: farm.Queue, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.Invalid, farm.TooLarge, farm.UnsupportedType, farm.Unavailable, farm.RequestTimeout},
+		needs: farm.Queue, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.Invalid, farm.NotFound, farm.TooLarge, farm.UnsupportedType, farm.Unavailable, farm.RequestTimeout},
 		multipart: true,
 	}, s.uploadArchive)
 	register(s, route{
@@ -192,14 +192,15 @@ func (s *server) uploadArchive(ctx context.Context, in *uploadInput) (*body[Arch
 	if !who.AllPrinters() {
 		return nil, farm.Errorf(farm.Forbidden, "this key is limited to certain printers, an upload belongs to none")
 	}
-	if !who.SeesSite(site) {
-		return nil, farm.Errorf(farm.NotFound, "site_id: there is no site %d", site)
-	}
-	if _, err := s.registry.Site(ctx, site); err != nil {
+	if err := s.siteThere(ctx, site, "site_id"); err != nil {
 		return nil, err
 	}
 	if in.ProjectID != 0 && s.projects != nil {
-		if _, err := s.projects.Project(ctx, in.ProjectID); err != nil {
+		_, err := s.projects.Project(ctx, in.ProjectID)
+		if farm.Is(err, farm.NotFound) {
+			err = farm.Errorf(farm.NotFound, "project_id: there is no project %d", in.ProjectID)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -17,8 +17,8 @@ type Key struct {
 	Name        string            `json:"name" example:"Home automation"`
 	Prefix      string            `json:"prefix" doc:"How the key begins, to recognise it by." example:"bb_x4Kq9R"`
 	Permissions []farm.Permission `json:"permissions" enum:"read,queue,control,admin" doc:"What it may do." example:"[\"read\"]"`
-	PrinterIDs  *[]int64          `json:"printer_ids" doc:"Only these printers; null: all, empty: none."`
-	SiteIDs     *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none."`
+	PrinterIDs  *[]int64          `json:"printer_ids" doc:"Only these printers; null: all, empty: none." nullable:"true"`
+	SiteIDs     *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none." nullable:"true"`
 	Limits      KeyLimits         `json:"limits" doc:"Requests a minute."`
 	CreatedAt   instant           `json:"created_at"`
 	ExpiresAt   nullable[instant] `json:"expires_at" doc:"Null: never."`

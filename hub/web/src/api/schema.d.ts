@@ -2237,9 +2237,9 @@ export interface components {
              */
             prefix: string;
             /** @description Only these printers; null: all, empty: none. */
-            printer_ids: number[];
+            printer_ids: number[] | null;
             /** @description Only these sites; null: all, empty: none. */
-            site_ids: number[];
+            site_ids: number[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -2276,7 +2276,7 @@ export interface components {
             /** @description The secret. It is shown here once. */
             secret_key: string;
             /** @description Only the buckets of these sites; null: all, empty: none. */
-            site_ids: number[];
+            site_ids: number[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -2693,9 +2693,9 @@ export interface components {
              */
             prefix: string;
             /** @description Only these printers; null: all, empty: none. */
-            printer_ids: number[];
+            printer_ids: number[] | null;
             /** @description Only these sites; null: all, empty: none. */
-            site_ids: number[];
+            site_ids: number[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -2779,9 +2779,9 @@ export interface components {
             /** @description What the caller may do. */
             permissions: ("read" | "queue" | "control" | "admin")[];
             /** @description Only these printers; null: all, empty: none. */
-            printer_ids: number[];
+            printer_ids: number[] | null;
             /** @description Only these sites; null: all, empty: none. */
-            site_ids: number[];
+            site_ids: number[] | null;
             /** @description The person who is signed in, or to whom the key belongs; null: the key is the hub's own. */
             user: components["schemas"]["User"] | null;
         } & {
@@ -3505,7 +3505,7 @@ export interface components {
              */
             owner_id: number | null;
             /** @description Only the buckets of these sites; null: all, empty: none. */
-            site_ids: number[];
+            site_ids: number[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -4061,7 +4061,7 @@ export interface components {
              */
             role: "viewer" | "operator" | "admin";
             /** @description Only these sites; null: all, empty: none. */
-            site_ids: number[];
+            site_ids: number[] | null;
             /**
              * Format: date-time
              * @description When it was last changed.
@@ -5602,12 +5602,8 @@ export interface operations {
                      *           "read"
                      *         ],
                      *         "prefix": "bb_x4Kq9R",
-                     *         "printer_ids": [
-                     *           0
-                     *         ],
-                     *         "site_ids": [
-                     *           0
-                     *         ]
+                     *         "printer_ids": null,
+                     *         "site_ids": null
                      *       }
                      *     ]
                      */
@@ -5731,12 +5727,8 @@ export interface operations {
                      *         "read"
                      *       ],
                      *       "prefix": "bb_x4Kq9R",
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ]
+                     *       "printer_ids": null,
+                     *       "site_ids": null
                      *     }
                      */
                     "application/json": components["schemas"]["CreatedKey"];
@@ -5997,12 +5989,8 @@ export interface operations {
                      *         "read"
                      *       ],
                      *       "prefix": "bb_x4Kq9R",
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ]
+                     *       "printer_ids": null,
+                     *       "site_ids": null
                      *     }
                      */
                     "application/json": components["schemas"]["Key"];
@@ -6158,12 +6146,8 @@ export interface operations {
                      *         "read"
                      *       ],
                      *       "prefix": "bb_x4Kq9R",
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ]
+                     *       "printer_ids": null,
+                     *       "site_ids": null
                      *     }
                      */
                     "application/json": components["schemas"]["CreatedKey"];
@@ -8282,22 +8266,14 @@ export interface operations {
                      *           "read"
                      *         ],
                      *         "prefix": "bb_x4Kq9R",
-                     *         "printer_ids": [
-                     *           0
-                     *         ],
-                     *         "site_ids": [
-                     *           0
-                     *         ]
+                     *         "printer_ids": null,
+                     *         "site_ids": null
                      *       },
                      *       "permissions": [
                      *         "read"
                      *       ],
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "printer_ids": null,
+                     *       "site_ids": null,
                      *       "user": {
                      *         "created_at": "2024-01-15T14:30:00Z",
                      *         "disabled": false,
@@ -8305,9 +8281,7 @@ export interface operations {
                      *         "last_seen": "2024-01-15T14:30:00Z",
                      *         "name": "Anna Berg",
                      *         "role": "operator",
-                     *         "site_ids": [
-                     *           0
-                     *         ],
+                     *         "site_ids": null,
                      *         "updated_at": "2024-01-15T14:30:00Z",
                      *         "username": "anna"
                      *       }
@@ -8550,22 +8524,14 @@ export interface operations {
                      *           "read"
                      *         ],
                      *         "prefix": "bb_x4Kq9R",
-                     *         "printer_ids": [
-                     *           0
-                     *         ],
-                     *         "site_ids": [
-                     *           0
-                     *         ]
+                     *         "printer_ids": null,
+                     *         "site_ids": null
                      *       },
                      *       "permissions": [
                      *         "read"
                      *       ],
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "printer_ids": null,
+                     *       "site_ids": null,
                      *       "user": {
                      *         "created_at": "2024-01-15T14:30:00Z",
                      *         "disabled": false,
@@ -8573,9 +8539,7 @@ export interface operations {
                      *         "last_seen": "2024-01-15T14:30:00Z",
                      *         "name": "Anna Berg",
                      *         "role": "operator",
-                     *         "site_ids": [
-                     *           0
-                     *         ],
+                     *         "site_ids": null,
                      *         "updated_at": "2024-01-15T14:30:00Z",
                      *         "username": "anna"
                      *       }
@@ -8690,22 +8654,14 @@ export interface operations {
                      *           "read"
                      *         ],
                      *         "prefix": "bb_x4Kq9R",
-                     *         "printer_ids": [
-                     *           0
-                     *         ],
-                     *         "site_ids": [
-                     *           0
-                     *         ]
+                     *         "printer_ids": null,
+                     *         "site_ids": null
                      *       },
                      *       "permissions": [
                      *         "read"
                      *       ],
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "printer_ids": null,
+                     *       "site_ids": null,
                      *       "user": {
                      *         "created_at": "2024-01-15T14:30:00Z",
                      *         "disabled": false,
@@ -8713,9 +8669,7 @@ export interface operations {
                      *         "last_seen": "2024-01-15T14:30:00Z",
                      *         "name": "Anna Berg",
                      *         "role": "operator",
-                     *         "site_ids": [
-                     *           0
-                     *         ],
+                     *         "site_ids": null,
                      *         "updated_at": "2024-01-15T14:30:00Z",
                      *         "username": "anna"
                      *       }
@@ -9157,22 +9111,14 @@ export interface operations {
                      *           "read"
                      *         ],
                      *         "prefix": "bb_x4Kq9R",
-                     *         "printer_ids": [
-                     *           0
-                     *         ],
-                     *         "site_ids": [
-                     *           0
-                     *         ]
+                     *         "printer_ids": null,
+                     *         "site_ids": null
                      *       },
                      *       "permissions": [
                      *         "read"
                      *       ],
-                     *       "printer_ids": [
-                     *         0
-                     *       ],
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "printer_ids": null,
+                     *       "site_ids": null,
                      *       "user": {
                      *         "created_at": "2024-01-15T14:30:00Z",
                      *         "disabled": false,
@@ -9180,9 +9126,7 @@ export interface operations {
                      *         "last_seen": "2024-01-15T14:30:00Z",
                      *         "name": "Anna Berg",
                      *         "role": "operator",
-                     *         "site_ids": [
-                     *           0
-                     *         ],
+                     *         "site_ids": null,
                      *         "updated_at": "2024-01-15T14:30:00Z",
                      *         "username": "anna"
                      *       }
@@ -15207,9 +15151,7 @@ export interface operations {
                      *         "last_used_at": "2024-01-15T14:30:00Z",
                      *         "name": "Backup",
                      *         "owner_id": null,
-                     *         "site_ids": [
-                     *           0
-                     *         ]
+                     *         "site_ids": null
                      *       }
                      *     ]
                      */
@@ -15321,9 +15263,7 @@ export interface operations {
                      *       "name": "Backup",
                      *       "owner_id": null,
                      *       "secret_key": "",
-                     *       "site_ids": [
-                     *         0
-                     *       ]
+                     *       "site_ids": null
                      *     }
                      */
                     "application/json": components["schemas"]["CreatedS3Credential"];
@@ -16218,9 +16158,7 @@ export interface operations {
                      *         "last_seen": "2024-01-15T14:30:00Z",
                      *         "name": "Anna Berg",
                      *         "role": "operator",
-                     *         "site_ids": [
-                     *           0
-                     *         ],
+                     *         "site_ids": null,
                      *         "updated_at": "2024-01-15T14:30:00Z",
                      *         "username": "anna"
                      *       }
@@ -16336,9 +16274,7 @@ export interface operations {
                      *       "last_seen": "2024-01-15T14:30:00Z",
                      *       "name": "Anna Berg",
                      *       "role": "operator",
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "site_ids": null,
                      *       "updated_at": "2024-01-15T14:30:00Z",
                      *       "username": "anna"
                      *     }
@@ -16496,9 +16432,7 @@ export interface operations {
                      *       "last_seen": "2024-01-15T14:30:00Z",
                      *       "name": "Anna Berg",
                      *       "role": "operator",
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "site_ids": null,
                      *       "updated_at": "2024-01-15T14:30:00Z",
                      *       "username": "anna"
                      *     }
@@ -16728,9 +16662,7 @@ export interface operations {
                      *       "last_seen": "2024-01-15T14:30:00Z",
                      *       "name": "Anna Berg",
                      *       "role": "operator",
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "site_ids": null,
                      *       "updated_at": "2024-01-15T14:30:00Z",
                      *       "username": "anna"
                      *     }
@@ -16898,9 +16830,7 @@ export interface operations {
                      *       "last_seen": "2024-01-15T14:30:00Z",
                      *       "name": "Anna Berg",
                      *       "role": "operator",
-                     *       "site_ids": [
-                     *         0
-                     *       ],
+                     *       "site_ids": null,
                      *       "updated_at": "2024-01-15T14:30:00Z",
                      *       "username": "anna"
                      *     }
