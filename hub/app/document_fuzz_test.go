@@ -31,6 +31,8 @@ func TestEveryOperationBearsAnything(t *testing.T) {
 	r.seed(benchy(), with(benchy(), func(p *farm.Print) { p.Status = farm.StatusPrinting }))
 	r.store(1, farm.RoleModel, "benchy.3mf", "model/3mf", model3MF("Benchy", 100))
 	r.store(1, farm.RoleThumbnail, "", "image/jpeg", []byte("thumb"))
+	r.parts.Go(func() { r.agent.run(r.ctx, r.hubID, r.url) }) // it knows no commands, which is an answer too
+	(&client{t: t}).await("the printer", func() bool { return bytes.Contains(r.get("/printers/1").body, []byte(`"connected":true`)) })
 	f := &fuzzer{archives: r, rand: rand.New(rand.NewPCG(*fuzzSeed, 0)), seen: map[string]*jsonschema.Schema{}}
 	f.readDocument()
 	for _, path := range slices.Sorted(maps.Keys(f.paths)) {
