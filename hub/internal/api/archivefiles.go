@@ -53,7 +53,7 @@ type PlateObject struct {
 }
 
 func (s *server) archiveFileRoutes(tag string) {
-	gone := []farm.Code{farm.FileUnavailable, farm.Unavailable, farm.BadRange}
+	gone := []farm.Code{farm.FileUnavailable, farm.Unavailable, farm.BadRange, farm.BadCondition}
 	register(s, route{
 		id: "upload_archive", method: http.MethodPost, path: "/archives", tag: tag, summary: "Upload Archive",
 		about: "A 3MF as `multipart/form-data`, field `file`; it is read as it comes. It becomes an archive of its own with the status `uploaded`.",

@@ -130,6 +130,8 @@ func (d describer) ranges(op *huma.Operation, rt route) {
 	op.Parameters = append(op.Parameters,
 		&huma.Param{Name: "Range", In: "header", Description: "Only these bytes.", Schema: &huma.Schema{Type: huma.TypeString}, Example: "bytes=0-1023"},
 		&huma.Param{Name: "If-None-Match", In: "header", Description: "Nothing, if it still is this one.", Schema: &huma.Schema{Type: huma.TypeString}, Example: sampleETag})
+	op.Parameters = append(op.Parameters,
+		&huma.Param{Name: "If-Match", In: "header", Description: "Only if it still is this one.", Schema: &huma.Schema{Type: huma.TypeString}, Example: sampleETag})
 	op.Responses["206"] = &huma.Response{Description: "The bytes asked for.", Content: whole.Content, Headers: headers("ETag", "Accept-Ranges", "Content-Range")}
 	op.Responses["304"] = &huma.Response{Description: "It is the one already there.", Headers: headers("ETag")}
 	addHeaders(whole, "ETag", "Accept-Ranges")

@@ -21,6 +21,7 @@ var refusalWords = map[farm.Code]struct{ about, detail string }{
 	farm.RequestTimeout:      {"The body did not arrive in time.", "the body did not arrive within 10 s"},
 	farm.TooLarge:            {"The body is too large.", "the body is larger than 1048576 bytes"},
 	farm.UnsupportedType:     {"The body is of another type.", "send the body as application/json, in UTF-8"},
+	farm.BadCondition:        {"The file is another one than the request says.", "the file is another one than the request says"},
 	farm.BadRange:            {"None of the bytes asked for are there.", "the file has 1048576 bytes, none of them in that range"},
 	farm.Unsupported:         {"This model, or an agent this old, cannot do it.", "the camera of this model (P1S) sends pictures and no video: use camera/stream"},
 	farm.FileUnavailable:     {"There is no such file.", "archive 1 has no 3MF"},

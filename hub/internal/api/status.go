@@ -164,7 +164,7 @@ func (s *server) statusRoutes() {
 		id: "refresh_printer_status", method: http.MethodPost, path: "/printers/{id}/refresh-status", tag: tag, summary: "Refresh Printer Status",
 		about: "Asks the printer for a full report, which helps after a spool was swapped. Answers once asked; the report comes as any other does.",
 		needs: farm.Control, limit: auth.ControlClass,
-		errors: []farm.Code{farm.PrinterNotConnected, farm.AgentOffline, farm.OutcomeUnknown},
+		errors: []farm.Code{farm.PrinterNotConnected, farm.AgentOffline, farm.Unsupported, farm.OutcomeUnknown},
 	}, s.refreshStatus)
 }
 

@@ -6614,6 +6614,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The body did not arrive in time. */
             408: {
                 headers: {
@@ -7376,6 +7386,11 @@ export interface operations {
                  * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                  */
                 "If-None-Match"?: string;
+                /**
+                 * @description Only if it still is this one.
+                 * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                 */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -7464,6 +7479,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description The file is another one than the request says. */
+            412: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description None of the bytes asked for are there. */
             416: {
                 headers: {
@@ -7525,6 +7550,11 @@ export interface operations {
                  * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                  */
                 "If-None-Match"?: string;
+                /**
+                 * @description Only if it still is this one.
+                 * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                 */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -7608,6 +7638,16 @@ export interface operations {
             };
             /** @description There is no such file. There is no such thing, or the caller may not know of it. */
             404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The file is another one than the request says. */
+            412: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -7804,6 +7844,11 @@ export interface operations {
                  * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                  */
                 "If-None-Match"?: string;
+                /**
+                 * @description Only if it still is this one.
+                 * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                 */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -7890,6 +7935,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description The file is another one than the request says. */
+            412: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description None of the bytes asked for are there. */
             416: {
                 headers: {
@@ -7951,6 +8006,11 @@ export interface operations {
                  * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
                  */
                 "If-None-Match"?: string;
+                /**
+                 * @description Only if it still is this one.
+                 * @example "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                 */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -8029,6 +8089,16 @@ export interface operations {
             };
             /** @description There is no such file. There is no such thing, or the caller may not know of it. */
             404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The file is another one than the request says. */
+            412: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -13461,7 +13531,7 @@ export interface operations {
                     "application/json": components["schemas"]["RefreshRequested"];
                 };
             };
-            /** @description The printer's agent is not connected. The printer is not connected. */
+            /** @description The printer's agent is not connected. The printer is not connected. This model, or an agent this old, cannot do it. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
