@@ -158,6 +158,7 @@ func TestTheReferencesPrinters(t *testing.T) {
 				t.Errorf("the printer was asked to %s", c.Kind)
 			}
 		}
+		(&client{t: t}).await("the health to be told anew", func() bool { return strings.Contains(string(r.get("/health").body), `"mqtt":"connected"`) })
 		r.get("/health").want(200).holds("get_health.json")
 		r.ask("POST", "/printers/9/refresh-status", nil).refused(farm.NotFound, "printer 9")
 		r.ask("DELETE", "/printers/1", nil).refused(farm.Conflict, "force=true")
