@@ -2,6 +2,9 @@ module bambuddy
 
 go 1.26.0
 
+// npm's, should one of its packages bring Go along
+ignore ./hub/web/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/alexedwards/argon2id v1.0.0

@@ -3,6 +3,7 @@ package api
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -22,8 +23,12 @@ type describer struct{ doc *huma.OpenAPI }
 func (s *server) complete() {
 	d := describer{s.huma.OpenAPI()}
 	d.doc.Components.Examples = map[string]*huma.Example{}
+	var words map[string]string
+	if err := json.Unmarshal(schemaWords, &words); err != nil {
+		s.faults = append(s.faults, fmt.Errorf("schemas.json: %w", err))
+	}
 	for name, schema := range d.doc.Components.Schemas.Map() {
-		schema.Description = schemaWords[name]
+		schema.Description = words[name]
 		d.properties(schema)
 	}
 	for _, path := range slices.Sorted(maps.Keys(d.doc.Paths)) {
@@ -39,17 +44,11 @@ func (s *server) complete() {
 	}
 }
 
-// schemaWords are the comments of the types that are in the document. A test writes
-// them anew, see TestSchemaWords.
-var schemaWords = func() (words map[string]string) {
-	if err := json.Unmarshal(schemaWordsFile, &words); err != nil {
-		panic(err) //nolint:forbidigo // it is part of the program, and tested
-	}
-	return words
-}()
-
+// schemaWords are the comments of the types that are in the document, by name. A test
+// writes them anew, see TestSchemaWords.
+//
 //go:embed schemas.json
-var schemaWordsFile []byte
+var schemaWords []byte
 
 // usual says what a field of this name is wherever its own declaration does not.
 var usual = map[string]string{
