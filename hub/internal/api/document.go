@@ -45,6 +45,8 @@ func document(version string) huma.Config {
 		{Name: "Sign-in", Description: "People and their sessions."},
 		{Name: "Users", Description: "People who may sign in."},
 		{Name: "API Keys", Description: "Programs that may call."},
+		{Name: "Settings", Description: "What the hub goes by, changed while it runs."},
+		{Name: "Audit", Description: "Who has changed what."},
 		{Name: "System", Description: "The hub itself."},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -36,6 +36,7 @@ type route struct {
 	limit  auth.Class
 	public bool // no key; needs is empty then
 	free   bool // not counted; only /health
+	audit  bool // written into the audit though it changes nothing, or though nobody knows the caller
 	media  bool // what an <img> or <video> shows: a media link opens it as well
 
 	takesBody bool                      // told by the type of its input
@@ -62,6 +63,8 @@ func (rt route) check() error {
 		return fmt.Errorf("route %s: needs either a permission or to be public", rt.id)
 	case !rt.public && !slices.Contains(farm.Permissions, rt.needs):
 		return fmt.Errorf("route %s: no such permission %q", rt.id, rt.needs)
+	case rt.public && changes(rt.method) && !rt.audit:
+		return fmt.Errorf("route %s: what everybody may change must be in the audit", rt.id)
 	case rt.free && rt.limit == "":
 		return nil
 	case rt.limit != want:
@@ -208,7 +211,7 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.RequestBody != nil {
 		h = readBody(op.RequestBody.Required, h)
 	}
-	h = a.server.gate(rt, h)
+	h = a.server.audited(rt, a.server.gate(rt, h))
 	if rt.media {
 		a.server.media = append(a.server.media, mediaPath(op.Path))
 	}

@@ -151,7 +151,7 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_owner ON api_keys (owner_id);
 
 -- What people and programs did that somebody may have to answer for. It is kept
--- longer than events and is never changed.
+-- longer than events and is never changed: triggers see to that, in both engines.
 CREATE TABLE audit (
     id         BIGINT PRIMARY KEY,
     at         BIGINT NOT NULL,
@@ -159,9 +159,21 @@ CREATE TABLE audit (
     action     TEXT NOT NULL,
     printer_id BIGINT NOT NULL,
     site_id    BIGINT NOT NULL,
-    data       TEXT NOT NULL
+    data       TEXT NOT NULL,
+    kind       TEXT NOT NULL DEFAULT '',
+    remote     TEXT NOT NULL DEFAULT '',
+    request_id TEXT NOT NULL DEFAULT '',
+    method     TEXT NOT NULL DEFAULT '',
+    path       TEXT NOT NULL DEFAULT '',
+    status     BIGINT NOT NULL DEFAULT 0,
+    code       TEXT NOT NULL DEFAULT '',
+    hash       TEXT NOT NULL DEFAULT '' -- covers the entry and the hash of the one before
 );
 CREATE INDEX audit_at ON audit (at);
+CREATE INDEX audit_who ON audit (who, id);
+CREATE INDEX audit_action ON audit (action, id);
+CREATE INDEX audit_printer ON audit (printer_id, id) WHERE printer_id > 0;
+CREATE INDEX audit_site ON audit (site_id, id) WHERE site_id > 0;
 
 CREATE TABLE projects (
     id           BIGINT PRIMARY KEY,
