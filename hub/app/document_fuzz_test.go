@@ -78,7 +78,7 @@ type request struct {
 	body         []byte
 }
 
-const roundsOfEach = 24
+const roundsOfEach = 16
 
 func (f *fuzzer) operation(path, method string) {
 	op := f.paths[path][method].(map[string]any)
@@ -89,7 +89,7 @@ func (f *fuzzer) operation(path, method string) {
 	}
 	rounds := roundsOfEach
 	if strings.HasPrefix(path, "/auth/") || strings.Contains(path, "password") || path == "/users" {
-		rounds = 12 // a password takes its time by intent
+		rounds = 6 // a password takes its time by intent
 	}
 	for i := range rounds {
 		q := f.request(path, method, op, i)

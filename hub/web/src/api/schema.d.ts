@@ -405,9 +405,49 @@ export interface paths {
         };
         /**
          * List Audit
-         * @description Who sent raw G-code, newest first. Entries are written before anything is sent, and never changed. For keys that are not limited to certain printers or sites.
+         * @description Who has changed something, or tried to, newest first. Entries are never changed. Raw G-code is written down before it is sent as well. For callers who are not limited to certain printers or sites.
          */
         get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check Audit
+         * @description Each entry holds a hash over itself and the one before. This walks them all and tells whether one is missing or was changed in the database. For callers who are not limited to certain printers or sites.
+         */
+        get: operations["check_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Audit
+         * @description All that the filters find, as a file. For callers who are not limited to certain printers or sites.
+         */
+        get: operations["export_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1323,6 +1363,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Settings
+         * @description What the hub goes by. For callers who are not limited to certain printers or sites.
+         */
+        get: operations["get_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update Settings
+         * @description Any subset, at any depth (RFC 7396); null sets back to the default. It counts at once, without a restart, and is kept.
+         */
+        patch: operations["update_settings"];
+        trace?: never;
+    };
     "/sites": {
         parameters: {
             query?: never;
@@ -2095,14 +2159,42 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description AuditCheck tells whether the audit is whole. */
+        AuditCheck: {
+            /**
+             * Format: int64
+             * @description The first entry that is missing or was changed.
+             */
+            broken_at: number | null;
+            /**
+             * Format: int64
+             * @description So many are whole, from the first one on.
+             * @example 1234
+             */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Where the chain begins: what was before was dropped by age, or written before entries were chained.
+             */
+            first_id: number;
+            /** @description No entry is missing or was changed since it was written. */
+            whole: boolean;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description AuditEntry is one thing that was done, or tried. */
         AuditEntry: {
             /**
-             * @description What was done.
-             * @example gcode
+             * @description The operation, by its operation id.
+             * @example delete_printer
              */
             action: string;
-            /** @description What exactly. */
+            /**
+             * @description Of an answer that is an error.
+             * @example CONFLICT
+             */
+            code: string | null;
+            /** @description ids that the path names, fields that the body had (their names alone); of raw G-code the G-code itself. */
             data: unknown;
             /**
              * Format: int64
@@ -2110,15 +2202,51 @@ export interface components {
              */
             id: number;
             /**
+             * @description Of caller; null: nobody known.
+             * @enum {string|null}
+             */
+            kind: "key" | "user" | null;
+            /**
+             * @description Of the request.
+             * @example DELETE
+             */
+            method: string;
+            /**
+             * @description Without the query.
+             * @example /api/v1/printers/1
+             */
+            path: string;
+            /**
              * Format: int64
              * @description The printer it is about; null: none.
              */
             printer_id: number | null;
             /**
+             * @description The caller's address.
+             * @example 192.0.2.17
+             */
+            remote: string;
+            /**
+             * @description As in X-Request-Id, and in the log.
+             * @example 8f14e45fceea167a
+             */
+            request_id: string;
+            /**
+             * @description begun: written down before it was done, as raw G-code is; what came of it is an entry of its own.
+             * @enum {string}
+             */
+            result: "done" | "refused" | "failed" | "begun";
+            /**
              * Format: int64
              * @description The site it belongs to.
              */
             site_id: number | null;
+            /**
+             * Format: int64
+             * @description HTTP status of the answer.
+             * @example 200
+             */
+            status: number | null;
             /**
              * Format: date-time
              * @description When it happened.
@@ -2126,7 +2254,7 @@ export interface components {
              */
             timestamp: string;
             /**
-             * @description The name of the key.
+             * @description The name of the person or the key. Of a sign-in that failed: the name that was given.
              * @example Home automation
              */
             who: string;
@@ -2767,6 +2895,35 @@ export interface components {
              * @example true
              */
             on: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description LimitSettings are requests a minute. */
+        LimitSettings: {
+            /**
+             * Format: int64
+             * @description The same for commands to printers and agents.
+             * @default 10
+             */
+            control: number;
+            /**
+             * Format: int64
+             * @description Reads of a key that has no limit of its own, and of an address without a key.
+             * @default 100
+             */
+            read: number;
+            /**
+             * Format: int64
+             * @description Requests of any class by a person who is signed in.
+             * @default 6000
+             */
+            session: number;
+            /**
+             * Format: int64
+             * @description The same for writes.
+             * @default 30
+             */
+            write: number;
         } & {
             [key: string]: unknown;
         };
@@ -3544,6 +3701,296 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description SessionSettings are about people who are signed in. */
+        SessionSettings: {
+            /**
+             * Format: int64
+             * @description Signed out after so long in any case.
+             * @default 30
+             */
+            absolute_days: number;
+            /**
+             * Format: int64
+             * @description Signed out after so long without a request.
+             * @default 10080
+             */
+            idle_minutes: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description SettingValues are all settings as API types. */
+        SettingValues: {
+            /**
+             * Format: int64
+             * @description How long the audit is kept; 0: for ever.
+             */
+            audit_keep_days: number;
+            /**
+             * @description Pages of these origins may call the API from a browser, with a key; ["*"]: of every one. Empty: none.
+             * @example [
+             *       "https://tools.example"
+             *     ]
+             */
+            cors_origins: string[];
+            /**
+             * @description What costs are in, as ISO 4217 writes it.
+             * @example EUR
+             */
+            currency: string;
+            /**
+             * Format: int64
+             * @description How long events are kept.
+             */
+            events_keep_days: number;
+            /**
+             * Format: double
+             * @description Price per kg of every other type.
+             */
+            filament_price: number;
+            /** @description Price per kg of each type of filament; a type that is not here costs filament_price. */
+            filament_prices: {
+                [key: string]: number;
+            };
+            /** @description Requests a minute, by class of route. */
+            limits: components["schemas"]["LimitSettings"];
+            /**
+             * Format: double
+             * @description What an hour of printing costs besides.
+             */
+            machine_rate: number;
+            /** @description Percent at which print_progress is told, each once per print: multiples of 5, from 5 to 95. Empty: never. */
+            milestones: number[];
+            /**
+             * Format: int64
+             * @description How long a printer or an agent must be away before that is an event.
+             */
+            printer_offline_seconds: number;
+            /** @description How long people stay signed in. */
+            sessions: components["schemas"]["SessionSettings"];
+            /** @description How events are delivered. */
+            webhooks: components["schemas"]["WebhookSettings"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Settings is what the hub goes by. */
+        Settings: {
+            /**
+             * Format: int64
+             * @description How long the audit is kept; 0: for ever.
+             * @default 365
+             */
+            audit_keep_days: number;
+            /**
+             * @description Pages of these origins may call the API from a browser, with a key; ["*"]: of every one. Empty: none.
+             * @default []
+             * @example [
+             *       "https://tools.example"
+             *     ]
+             */
+            cors_origins: string[];
+            /**
+             * @description What costs are in, as ISO 4217 writes it.
+             * @default EUR
+             * @example EUR
+             */
+            currency: string;
+            /** @description What null sets back to: the release's values, or those of this hub's command line. */
+            defaults: components["schemas"]["SettingValues"];
+            /**
+             * Format: int64
+             * @description How long events are kept.
+             * @default 30
+             */
+            events_keep_days: number;
+            /**
+             * Format: double
+             * @description Price per kg of every other type.
+             * @default 25
+             */
+            filament_price: number;
+            /**
+             * @description Price per kg of each type of filament; a type that is not here costs filament_price.
+             * @default {}
+             */
+            filament_prices: {
+                [key: string]: number;
+            };
+            /** @description Requests a minute, by class of route. */
+            limits: components["schemas"]["LimitSettings"];
+            /**
+             * Format: double
+             * @description What an hour of printing costs besides.
+             * @default 0
+             */
+            machine_rate: number;
+            /**
+             * @description Percent at which print_progress is told, each once per print: multiples of 5, from 5 to 95. Empty: never.
+             * @default [
+             *       25,
+             *       50,
+             *       75
+             *     ]
+             */
+            milestones: number[];
+            /**
+             * Format: int64
+             * @description How long a printer or an agent must be away before that is an event.
+             * @default 60
+             */
+            printer_offline_seconds: number;
+            /** @description How long people stay signed in. */
+            sessions: components["schemas"]["SessionSettings"];
+            /**
+             * @description Which of them somebody has set.
+             * @example [
+             *       "limits.read"
+             *     ]
+             */
+            set: string[];
+            /** @description How events are delivered. */
+            webhooks: components["schemas"]["WebhookSettings"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description SettingsChange is the body of PATCH /settings: a JSON merge patch of what Settings holds. */
+        SettingsChange: {
+            /**
+             * Format: int64
+             * @description How long the audit is kept; 0: for ever.
+             * @default 365
+             */
+            audit_keep_days?: number | null;
+            /**
+             * @description Pages of these origins may call the API from a browser, with a key; ["*"]: of every one. Empty: none.
+             * @default []
+             * @example [
+             *       "https://tools.example"
+             *     ]
+             */
+            cors_origins?: string[] | null;
+            /**
+             * @description What costs are in, as ISO 4217 writes it.
+             * @default EUR
+             * @example EUR
+             */
+            currency?: string | null;
+            /**
+             * Format: int64
+             * @description How long events are kept.
+             * @default 30
+             */
+            events_keep_days?: number | null;
+            /**
+             * Format: double
+             * @description Price per kg of every other type.
+             * @default 25
+             */
+            filament_price?: number | null;
+            /**
+             * @description Price per kg of each type of filament; a type that is not here costs filament_price.
+             * @default {}
+             */
+            filament_prices?: {
+                [key: string]: number | null;
+            } | null;
+            /** @description Requests a minute, by class of route. */
+            limits?: ({
+                /**
+                 * Format: int64
+                 * @description The same for commands to printers and agents.
+                 * @default 10
+                 */
+                control?: number | null;
+                /**
+                 * Format: int64
+                 * @description Reads of a key that has no limit of its own, and of an address without a key.
+                 * @default 100
+                 */
+                read?: number | null;
+                /**
+                 * Format: int64
+                 * @description Requests of any class by a person who is signed in.
+                 * @default 6000
+                 */
+                session?: number | null;
+                /**
+                 * Format: int64
+                 * @description The same for writes.
+                 * @default 30
+                 */
+                write?: number | null;
+            } & {
+                [key: string]: unknown;
+            }) | null;
+            /**
+             * Format: double
+             * @description What an hour of printing costs besides.
+             * @default 0
+             */
+            machine_rate?: number | null;
+            /**
+             * @description Percent at which print_progress is told, each once per print: multiples of 5, from 5 to 95. Empty: never.
+             * @default [
+             *       25,
+             *       50,
+             *       75
+             *     ]
+             */
+            milestones?: number[] | null;
+            /**
+             * Format: int64
+             * @description How long a printer or an agent must be away before that is an event.
+             * @default 60
+             */
+            printer_offline_seconds?: number | null;
+            /** @description How long people stay signed in. */
+            sessions?: ({
+                /**
+                 * Format: int64
+                 * @description Signed out after so long in any case.
+                 * @default 30
+                 */
+                absolute_days?: number | null;
+                /**
+                 * Format: int64
+                 * @description Signed out after so long without a request.
+                 * @default 10080
+                 */
+                idle_minutes?: number | null;
+            } & {
+                [key: string]: unknown;
+            }) | null;
+            /** @description How events are delivered. */
+            webhooks?: ({
+                /**
+                 * @description Endpoints may be in private networks.
+                 * @default false
+                 */
+                allow_private?: boolean | null;
+                /**
+                 * Format: int64
+                 * @description A webhook is disabled when for so long nothing has been delivered.
+                 * @default 72
+                 */
+                disable_after_hours?: number | null;
+                /**
+                 * Format: int64
+                 * @description How long deliveries are kept.
+                 * @default 30
+                 */
+                keep_days?: number | null;
+                /**
+                 * Format: int64
+                 * @description A delivery is tried for so long.
+                 * @default 24
+                 */
+                retry_hours?: number | null;
+            } & {
+                [key: string]: unknown;
+            }) | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Setup is the body of POST /auth/setup. */
         Setup: {
             /**
@@ -4110,6 +4557,34 @@ export interface components {
             code: "MODEL_MISMATCH" | "NO_AGENT" | "ADDRESS_CHANGED";
             /** @description What it is, for a person. */
             message: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description WebhookSettings are about the delivery of events. */
+        WebhookSettings: {
+            /**
+             * @description Endpoints may be in private networks.
+             * @default false
+             */
+            allow_private: boolean;
+            /**
+             * Format: int64
+             * @description A webhook is disabled when for so long nothing has been delivered.
+             * @default 72
+             */
+            disable_after_hours: number;
+            /**
+             * Format: int64
+             * @description How long deliveries are kept.
+             * @default 30
+             */
+            keep_days: number;
+            /**
+             * Format: int64
+             * @description A delivery is tried for so long.
+             * @default 24
+             */
+            retry_hours: number;
         } & {
             [key: string]: unknown;
         };
@@ -8158,17 +8633,62 @@ export interface operations {
         parameters: {
             query?: {
                 /**
+                 * @description Only of this name.
+                 * @example
+                 */
+                who?: string;
+                /**
+                 * @description Only of this kind of caller.
+                 * @example key
+                 */
+                kind?: "key" | "user";
+                /**
+                 * @description Only this operation.
+                 * @example delete_printer
+                 */
+                action?: string;
+                /**
+                 * @description Only what ended so.
+                 * @example done
+                 */
+                result?: "done" | "refused" | "failed" | "begun";
+                /**
+                 * @description Only about this printer.
+                 * @example 1
+                 */
+                printer_id?: number;
+                /**
+                 * @description Only about this site and its printers.
+                 * @example 1
+                 */
+                site_id?: number;
+                /**
+                 * @description From this day or moment on.
+                 * @example 2024-01-15
+                 */
+                since?: string;
+                /**
+                 * @description Up to and with this day or moment.
+                 * @example 2024-01-31
+                 */
+                until?: string;
+                /**
+                 * @description The time zone that days are of; UTC by default.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /**
                  * @description At most this many.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description Skip this many.
+                 * @description Skip this many. A cursor is faster.
                  * @example 0
                  */
                 offset?: number;
                 /**
-                 * @description As X-Next-Cursor said.
+                 * @description As X-Next-Cursor said; the filters must be the same.
                  * @example 0
                  */
                 cursor?: number;
@@ -8192,7 +8712,7 @@ export interface operations {
                     "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /**
-                     * @description How many there are in all.
+                     * @description How many the filters find.
                      * @example 1234
                      */
                     "X-Total-Count"?: number;
@@ -8202,17 +8722,258 @@ export interface operations {
                     /**
                      * @example [
                      *       {
-                     *         "action": "gcode",
+                     *         "action": "delete_printer",
+                     *         "code": "CONFLICT",
                      *         "data": {},
                      *         "id": 1,
+                     *         "kind": "key",
+                     *         "method": "DELETE",
+                     *         "path": "/api/v1/printers/1",
                      *         "printer_id": null,
+                     *         "remote": "192.0.2.17",
+                     *         "request_id": "8f14e45fceea167a",
+                     *         "result": "done",
                      *         "site_id": null,
+                     *         "status": 200,
                      *         "timestamp": "2024-01-15T14:30:00Z",
                      *         "who": "Home automation"
                      *       }
                      *     ]
                      */
                     "application/json": components["schemas"]["AuditEntry"][];
+                };
+            };
+            /** @description The request is wrong; the detail names the field. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    check_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "broken_at": null,
+                     *       "entries": 1234,
+                     *       "first_id": 0,
+                     *       "whole": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditCheck"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only of this name.
+                 * @example
+                 */
+                who?: string;
+                /**
+                 * @description Only of this kind of caller.
+                 * @example key
+                 */
+                kind?: "key" | "user";
+                /**
+                 * @description Only this operation.
+                 * @example delete_printer
+                 */
+                action?: string;
+                /**
+                 * @description Only what ended so.
+                 * @example done
+                 */
+                result?: "done" | "refused" | "failed" | "begun";
+                /**
+                 * @description Only about this printer.
+                 * @example 1
+                 */
+                printer_id?: number;
+                /**
+                 * @description Only about this site and its printers.
+                 * @example 1
+                 */
+                site_id?: number;
+                /**
+                 * @description From this day or moment on.
+                 * @example 2024-01-15
+                 */
+                since?: string;
+                /**
+                 * @description Up to and with this day or moment.
+                 * @example 2024-01-31
+                 */
+                until?: string;
+                /**
+                 * @description The time zone that days are of; UTC by default.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /**
+                 * @description The kind of file.
+                 * @example csv
+                 */
+                format?: "csv" | "xlsx" | "jsonl";
+                /**
+                 * @description At most this many rows; all when absent.
+                 * @example 50
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file: CSV (RFC 4180), XLSX or JSON lines, the same rows. */
+            200: {
+                headers: {
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             /** @description The request is wrong; the detail names the field. */
@@ -15502,6 +16263,365 @@ export interface operations {
             };
             /** @description There is no such thing, or the caller may not know of it. */
             404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "audit_keep_days": 365,
+                     *       "cors_origins": [
+                     *         "https://tools.example"
+                     *       ],
+                     *       "currency": "EUR",
+                     *       "defaults": {
+                     *         "audit_keep_days": 0,
+                     *         "cors_origins": [
+                     *           "https://tools.example"
+                     *         ],
+                     *         "currency": "EUR",
+                     *         "events_keep_days": 1,
+                     *         "filament_price": 0,
+                     *         "filament_prices": {},
+                     *         "limits": {
+                     *           "control": 10,
+                     *           "read": 100,
+                     *           "session": 6000,
+                     *           "write": 30
+                     *         },
+                     *         "machine_rate": 0,
+                     *         "milestones": [
+                     *           0
+                     *         ],
+                     *         "printer_offline_seconds": 1,
+                     *         "sessions": {
+                     *           "absolute_days": 30,
+                     *           "idle_minutes": 10080
+                     *         },
+                     *         "webhooks": {
+                     *           "allow_private": false,
+                     *           "disable_after_hours": 72,
+                     *           "keep_days": 30,
+                     *           "retry_hours": 24
+                     *         }
+                     *       },
+                     *       "events_keep_days": 30,
+                     *       "filament_price": 25,
+                     *       "filament_prices": {},
+                     *       "limits": {
+                     *         "control": 10,
+                     *         "read": 100,
+                     *         "session": 6000,
+                     *         "write": 30
+                     *       },
+                     *       "machine_rate": 0,
+                     *       "milestones": [
+                     *         25,
+                     *         50,
+                     *         75
+                     *       ],
+                     *       "printer_offline_seconds": 60,
+                     *       "sessions": {
+                     *         "absolute_days": 30,
+                     *         "idle_minutes": 10080
+                     *       },
+                     *       "set": [
+                     *         "limits.read"
+                     *       ],
+                     *       "webhooks": {
+                     *         "allow_private": false,
+                     *         "disable_after_hours": 72,
+                     *         "keep_days": 30,
+                     *         "retry_hours": 24
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    update_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What is asked for. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "cors_origins": [
+                 *         "https://tools.example"
+                 *       ],
+                 *       "currency": "EUR"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SettingsChange"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "audit_keep_days": 365,
+                     *       "cors_origins": [
+                     *         "https://tools.example"
+                     *       ],
+                     *       "currency": "EUR",
+                     *       "defaults": {
+                     *         "audit_keep_days": 0,
+                     *         "cors_origins": [
+                     *           "https://tools.example"
+                     *         ],
+                     *         "currency": "EUR",
+                     *         "events_keep_days": 1,
+                     *         "filament_price": 0,
+                     *         "filament_prices": {},
+                     *         "limits": {
+                     *           "control": 10,
+                     *           "read": 100,
+                     *           "session": 6000,
+                     *           "write": 30
+                     *         },
+                     *         "machine_rate": 0,
+                     *         "milestones": [
+                     *           0
+                     *         ],
+                     *         "printer_offline_seconds": 1,
+                     *         "sessions": {
+                     *           "absolute_days": 30,
+                     *           "idle_minutes": 10080
+                     *         },
+                     *         "webhooks": {
+                     *           "allow_private": false,
+                     *           "disable_after_hours": 72,
+                     *           "keep_days": 30,
+                     *           "retry_hours": 24
+                     *         }
+                     *       },
+                     *       "events_keep_days": 30,
+                     *       "filament_price": 25,
+                     *       "filament_prices": {},
+                     *       "limits": {
+                     *         "control": 10,
+                     *         "read": 100,
+                     *         "session": 6000,
+                     *         "write": 30
+                     *       },
+                     *       "machine_rate": 0,
+                     *       "milestones": [
+                     *         25,
+                     *         50,
+                     *         75
+                     *       ],
+                     *       "printer_offline_seconds": 60,
+                     *       "sessions": {
+                     *         "absolute_days": 30,
+                     *         "idle_minutes": 10080
+                     *       },
+                     *       "set": [
+                     *         "limits.read"
+                     *       ],
+                     *       "webhooks": {
+                     *         "allow_private": false,
+                     *         "disable_after_hours": 72,
+                     *         "keep_days": 30,
+                     *         "retry_hours": 24
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description The request is wrong; the detail names the field. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description It does not fit to how things stand. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
