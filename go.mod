@@ -6,6 +6,7 @@ go 1.26.0
 ignore ./hub/web/node_modules
 
 require (
+	code.dny.dev/ssrf v0.3.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/alexedwards/argon2id v1.0.0
 	github.com/coder/websocket v1.8.15

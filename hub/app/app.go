@@ -33,6 +33,7 @@ import (
 	"bambuddy/hub/internal/settings"
 	"bambuddy/hub/internal/store"
 	"bambuddy/hub/internal/web"
+	"bambuddy/hub/internal/webhook"
 	"bambuddy/shared/buildinfo"
 	"bambuddy/shared/dirlock"
 	"bambuddy/shared/farm"
@@ -155,6 +156,7 @@ type hub struct {
 	prints   *prints.Prints
 	files    *archive.Archive
 	door     *door
+	hooks    *webhook.Webhooks
 	camera   *camera.Relay
 	auth     *auth.Auth
 	settings *settings.Settings
@@ -211,6 +213,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		return nil, err
 	}
 	h.door = newDoor(o.S3, db, h.files, box, o.Log.With("part", "s3"))
+	h.hooks = webhook.New(webhook.Options{Store: db, Events: news, Sealer: box, Config: func() webhook.Config { return webhookConfig(h.settings.Values().Webhooks) }, Log: o.Log.With("part", "webhook")})
 	h.camera = camera.New(h.links, o.Log.With("part", "camera"))
 	h.auth = auth.New(auth.Options{Store: db, Config: func() auth.Config { return authConfig(h.settings.Values()) }, Log: o.Log.With("part", "auth")})
 	page, err := web.New()
@@ -219,7 +222,7 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	}
 	public, err := api.New(api.Deps{
 		Registry: reg, Fleet: h.fleet, Links: h.links, Cameras: h.camera, Events: news, Audit: db, Auth: h.auth,
-		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials, Settings: h.settings,
+		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials, Webhooks: h.hooks, Settings: h.settings,
 		Health: api.Health{Database: db.Ping, Storage: h.files.Check}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
 		Version: buildinfo.Version(), Web: page, Staging: filepath.Join(o.DataDir, "staging"), Log: o.Log.With("part", "api"),
 	})
@@ -265,7 +268,7 @@ func (h *hub) run(ctx context.Context) error {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, failed := errgroup.WithContext(parts)
-	for _, run := range []func(context.Context) error{h.settings.Run, h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.prune} {
+	for _, run := range []func(context.Context) error{h.settings.Run, h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.hooks.Run, h.prune} {
 		group.Go(func() error { return run(failed) })
 	}
 	group.Go(func() error {
@@ -344,4 +347,12 @@ func authConfig(v settings.Values) auth.Config {
 	c.Limits, c.SessionLimit = v.Limits.Keys(), v.Limits.Session
 	c.Idle, c.Absolute = v.Sessions.Idle(), v.Sessions.Absolute()
 	return c
+}
+
+// webhookConfig is what of the settings is webhook's.
+func webhookConfig(v settings.WebhookSettings) webhook.Config {
+	return webhook.Config{
+		AllowPrivate: v.AllowPrivate, RetryFor: time.Duration(v.RetryHours) * time.Hour,
+		DisableAfter: time.Duration(v.DisableAfterHours) * time.Hour, KeepFor: time.Duration(v.KeepDays) * 24 * time.Hour,
+	}
 }

@@ -108,6 +108,7 @@ type Deps struct {
 	Current  CurrentPrints
 	S3       S3Credentials
 	Settings *settings.Settings
+	Webhooks Webhooks
 	Auth     *auth.Auth
 	Health   Health
 	// Ending is closed when the hub begins to stop: it ends the event streams,
@@ -137,6 +138,7 @@ type server struct {
 	current     CurrentPrints
 	s3          S3Credentials
 	settings    *settings.Settings
+	webhooks    Webhooks
 	auth        *auth.Auth
 	ending      <-chan struct{}
 	publicURL   string
@@ -145,6 +147,7 @@ type server struct {
 
 	foreign *http.CrossOriginProtection // refuses what another site makes a browser do
 	media   []*regexp.Regexp            // paths that media links may open
+	grants  chan struct{}               // holds one: the change of who may what under way
 
 	huma   huma.API
 	faults []error // what is wrong with the routes, found while they are registered
@@ -173,8 +176,8 @@ func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
-		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, settings: d.Settings,
-		foreign: http.NewCrossOriginProtection(), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
+		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, webhooks: d.Webhooks, settings: d.Settings,
+		foreign: http.NewCrossOriginProtection(), grants: make(chan struct{}, 1), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		printers: printerCache{latest: map[int64]shownPrinter{}}, strangers: strangers(), staging: d.Staging,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
@@ -204,6 +207,7 @@ func (s *server) routes() {
 	s.archiveRoutes()
 	s.projectRoutes()
 	s.s3CredentialRoutes(s.s3)
+	s.webhookRoutes(s.webhooks)
 	s.siteRoutes()
 	s.agentRoutes()
 	s.enrolmentRoutes()

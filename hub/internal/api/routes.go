@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,9 +188,17 @@ func documentLimits(r *huma.Response) {
 
 const routeKey = "route"
 
-// idPattern is how an id is written: no sign, no leading zeros, so that a thing
+// idForm is how an id is written: no sign, no leading zeros, so that a thing
 // has one address. Anything else is a path there is nothing under.
-const idPattern = "{id:[1-9][0-9]{0,17}}"
+const idForm = "[1-9][0-9]{0,17}"
+
+// ids are the places of ids in a path: {id}, and that of what belongs to it, {delivery_id}.
+var ids = regexp.MustCompile(`\{([a-z]+_)?id\}`)
+
+// routed is a path as the router wants it.
+func routed(path string) string {
+	return ids.ReplaceAllStringFunc(path, func(id string) string { return strings.TrimSuffix(id, "}") + ":" + idForm + "}" })
+}
 
 // adapter is the only way from huma to the router: it puts the gate before every
 // handler and takes nothing that does not declare who may call it.
@@ -215,7 +224,7 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if rt.media {
 		a.server.media = append(a.server.media, mediaPath(op.Path))
 	}
-	a.router.Method(op.Method, base+strings.ReplaceAll(op.Path, "{id}", idPattern), h)
+	a.router.Method(op.Method, base+routed(op.Path), h)
 	if rt.rooted {
 		a.router.Method(op.Method, op.Path, h)
 	}

@@ -47,7 +47,8 @@ func (d *DB) SwapSetting(ctx context.Context, key, was, value string) (bool, err
 // noticed before it is replaced.
 func (d *DB) HasSecrets(ctx context.Context) (bool, error) {
 	var n int64
-	if err := d.read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM printer_secrets) + (SELECT COUNT(*) FROM s3_credentials)`).Scan(&n); err != nil {
+	const q = `SELECT (SELECT COUNT(*) FROM printer_secrets) + (SELECT COUNT(*) FROM s3_credentials) + (SELECT COUNT(*) FROM webhooks)`
+	if err := d.read.QueryRowContext(ctx, q).Scan(&n); err != nil {
 		return false, fmt.Errorf("count sealed rows: %w", err)
 	}
 	return n > 0, nil
