@@ -8,7 +8,7 @@ BIN     := bin
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-check test check fmt format vet lint cross race e2e soak bench fuzz clean deps
+.PHONY: help build demo demo-check test check fmt format vet lint cross race e2e soak bench fuzz clean deps web openapi
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ demo-check: # start the demo, look at it, end it
 
 test: deps race ## run every test with the race detector
 
-check: deps format vet lint cross race demo-check ## all that CI checks
+check: deps format vet lint cross web race demo-check ## all that CI checks
 
 deps:
 	@bash deploy/scripts/test-deps.sh
@@ -48,6 +48,15 @@ lint: ## run the linters
 cross:
 	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./agent
 	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) build -o /dev/null ./agent
+
+web: ## check the TypeScript and hold the API document against public linters (needs Node)
+	@bash deploy/scripts/web.sh check
+
+# Twice: what types are comes from their comments, and is part of the program.
+openapi: ## write the API document and the client's types anew
+	$(GO) test ./hub/internal/api -count=1 -run 'TestSchemaWords' -update
+	$(GO) test ./hub/internal/api -count=1 -run 'TestOpenAPIGolden' -update
+	@bash deploy/scripts/web.sh generate
 
 # One processor a test program: in a synctest bubble Go 1.26 lets two threads run
 # timers under one context of the race detector, which now and then crashes it

@@ -208,6 +208,8 @@ func TestUploads(t *testing.T) {
 		Thumbnail              *string  `json:"thumbnail_url"`
 		FilamentUsed           *float64 `json:"filament_used"`
 	}
+	r.upload(r.key, "?project_id=9", "case.3mf", model).refused(farm.NotFound, "project_id: ")
+	r.upload(r.key, "?site_id=9", "case.3mf", model).refused(farm.NotFound, "site_id: ")
 	for i, path := range []string{"?project_id=1", "/?project_id=1"} {
 		r.upload(r.key, path, "case.3mf", model).want(201).into(&is)
 		if is.Name != "Gehäuse" || is.Filename != "case.3mf" || is.Status != "uploaded" || is.PrinterID != nil || *is.ProjectID != 1 || is.FileStatus != "stored" ||

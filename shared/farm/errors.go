@@ -28,6 +28,7 @@ const (
 	RequestTimeout      Code = "REQUEST_TIMEOUT"
 	TooLarge            Code = "PAYLOAD_TOO_LARGE"
 	UnsupportedType     Code = "UNSUPPORTED_MEDIA_TYPE"
+	BadCondition        Code = "PRECONDITION_FAILED"
 	BadRange            Code = "RANGE_NOT_SATISFIABLE"
 	Unsupported         Code = "UNSUPPORTED"
 	FileUnavailable     Code = "FILE_UNAVAILABLE"
@@ -44,7 +45,7 @@ var statusOf = map[Code]int{
 	PrinterNotConnected: 400, AgentOffline: 400,
 	PrinterBusy: 409, PrinterRefused: 409, PlateChanged: 409, Conflict: 409, DuplicateIdentity: 409,
 	Revoked: 403, TooOld: 403,
-	RequestTimeout: 408, TooLarge: 413, UnsupportedType: 415, BadRange: 416, Unsupported: 400, RateLimited: 429,
+	RequestTimeout: 408, TooLarge: 413, BadCondition: 412, UnsupportedType: 415, BadRange: 416, Unsupported: 400, RateLimited: 429,
 	FileUnavailable: 404, FFmpegMissing: 503,
 	Internal: 500, Unavailable: 503, OutcomeUnknown: 504,
 }

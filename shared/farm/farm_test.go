@@ -106,7 +106,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	want := map[Code]int{
 		Invalid: 400, Unauthorized: 401, Forbidden: 403, NotFound: 404, MethodNotAllowed: 405, PrinterNotConnected: 400, AgentOffline: 400,
 		PrinterBusy: 409, PrinterRefused: 409, PlateChanged: 409, Conflict: 409, DuplicateIdentity: 409, Revoked: 403, TooOld: 403,
-		RequestTimeout: 408, TooLarge: 413, UnsupportedType: 415, BadRange: 416, Unsupported: 400, RateLimited: 429, Unavailable: 503, OutcomeUnknown: 504, Internal: 500,
+		RequestTimeout: 408, TooLarge: 413, UnsupportedType: 415, BadCondition: 412, BadRange: 416, Unsupported: 400, RateLimited: 429, Unavailable: 503, OutcomeUnknown: 504, Internal: 500,
 		FileUnavailable: 404, FFmpegMissing: 503,
 	}
 	if len(statusOf) != len(want) {

@@ -18,16 +18,16 @@ type Agent struct {
 	Name           string            `json:"name" example:"workshop-pi"`
 	SiteID         int64             `json:"site_id"`
 	Version        *string           `json:"version" doc:"As it said last."`
-	Platform       *string           `json:"platform" example:"linux/arm64"`
-	Connected      bool              `json:"connected"`
-	ConnectedSince nullable[instant] `json:"connected_since"`
+	Platform       *string           `json:"platform" example:"linux/arm64" doc:"System and processor; null: it never connected."`
+	Connected      bool              `json:"connected" doc:"It is connected to the hub." example:"true"`
+	ConnectedSince nullable[instant] `json:"connected_since" doc:"Since when it is connected; null: it is not."`
 	BulkConnected  bool              `json:"bulk_connected" doc:"The lane for files and cameras is up as well."`
 	RoundTrip      *int64            `json:"round_trip_ms" doc:"Milliseconds to the agent and back; null: not measured."`
 	Duplicate      bool              `json:"duplicate_identity" doc:"A second process tries to connect with its identity: two copies of one data directory."`
 	ConfigProblem  *string           `json:"config_problem" doc:"Why its present configuration is not with it; null: it is, or the agent is away."`
 	Alarm          *string           `json:"alarm" doc:"What a person should look at at the agent, as a full disk; null: nothing, or it is away."`
-	Revoked        bool              `json:"revoked"`
-	PrinterCount   int               `json:"printer_count" doc:"Printers it holds that the key may see."`
+	Revoked        bool              `json:"revoked" doc:"It may not connect any more."`
+	PrinterCount   int               `json:"printer_count" doc:"Printers it holds that the key may see." example:"1"`
 	LastSeen       nullable[instant] `json:"last_seen" doc:"Null: never connected."`
 	CreatedAt      instant           `json:"created_at"`
 }

@@ -190,6 +190,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	s.huma = huma.NewAPI(document(d.Version), &adapter{server: s, router: r})
 	s.spec = sync.OnceValues(func() ([]byte, error) { return s.huma.OpenAPI().MarshalJSON() })
 	s.routes()
+	s.complete()
 	if err := errors.Join(s.faults...); err != nil {
 		return nil, nil, fmt.Errorf("build the API: %w", err)
 	}

@@ -35,28 +35,28 @@ type ArchiveStore interface {
 
 // ArchivePlate is one plate of a 3MF.
 type ArchivePlate struct {
-	Index        int               `json:"index" doc:"Counts from 1; there may be gaps."`
+	Index        int               `json:"index" doc:"Counts from 1; there may be gaps." example:"1"`
 	Name         *string           `json:"name"`
-	Sliced       bool              `json:"sliced" doc:"It holds G-code, so it can be printed."`
+	Sliced       bool              `json:"sliced" doc:"It holds G-code, so it can be printed." example:"true"`
 	Prediction   *int64            `json:"estimated_duration" doc:"Seconds."`
 	Weight       *float64          `json:"filament_used" doc:"Grams."`
-	Filaments    []ArchiveFilament `json:"filaments"`
-	Objects      []PlateObject     `json:"objects"`
+	Filaments    []ArchiveFilament `json:"filaments" doc:"What the plate uses."`
+	Objects      []PlateObject     `json:"objects" doc:"What lies on the plate."`
 	PrinterModel *string           `json:"printer_model" doc:"Product id of the printer it was sliced for."`
 }
 
 // PlateObject is one object on a plate.
 type PlateObject struct {
-	ID   int    `json:"id" doc:"As skip-objects takes it."`
+	ID   int    `json:"id" doc:"As skip-objects takes it." example:"12"`
 	Name string `json:"name"`
 }
 
 func (s *server) archiveFileRoutes(tag string) {
-	gone := []farm.Code{farm.FileUnavailable, farm.Unavailable, farm.BadRange}
+	gone := []farm.Code{farm.FileUnavailable, farm.Unavailable, farm.BadRange, farm.BadCondition}
 	register(s, route{
 		id: "upload_archive", method: http.MethodPost, path: "/archives", tag: tag, summary: "Upload Archive",
 		about: "A 3MF as `multipart/form-data`, field `file`; it is read as it comes. It becomes an archive of its own with the status `uploaded`.",
-		needs: farm.Queue, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.Invalid, farm.TooLarge, farm.UnsupportedType, farm.Unavailable, farm.RequestTimeout},
+		needs: farm.Queue, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.Invalid, farm.NotFound, farm.TooLarge, farm.UnsupportedType, farm.Unavailable, farm.RequestTimeout},
 		multipart: true,
 	}, s.uploadArchive)
 	register(s, route{
@@ -133,7 +133,7 @@ func (s *server) listPlates(ctx context.Context, in *ByID) (*listing[ArchivePlat
 
 type exportInput struct {
 	ArchiveFilter
-	Format string `query:"format" enum:"csv,xlsx" default:"csv"`
+	Format string `query:"format" enum:"csv,xlsx" default:"csv" doc:"The kind of file."`
 	Limit  int    `query:"limit" minimum:"1" doc:"At most this many rows; all when absent."`
 }
 
@@ -173,14 +173,15 @@ func (s *server) uploadArchive(ctx context.Context, in *uploadInput) (*body[Arch
 	if !who.AllPrinters() {
 		return nil, farm.Errorf(farm.Forbidden, "this key is limited to certain printers, an upload belongs to none")
 	}
-	if !who.SeesSite(site) {
-		return nil, farm.Errorf(farm.NotFound, "site_id: there is no site %d", site)
-	}
-	if _, err := s.registry.Site(ctx, site); err != nil {
+	if err := s.siteThere(ctx, site, "site_id"); err != nil {
 		return nil, err
 	}
 	if in.ProjectID != 0 && s.projects != nil {
-		if _, err := s.projects.Project(ctx, in.ProjectID); err != nil {
+		_, err := s.projects.Project(ctx, in.ProjectID)
+		if farm.Is(err, farm.NotFound) {
+			err = farm.Errorf(farm.NotFound, "project_id: there is no project %d", in.ProjectID)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

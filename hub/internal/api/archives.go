@@ -27,38 +27,38 @@ type Archive struct {
 	ID           int64    `json:"id"`
 	Name         string   `json:"name" doc:"The title in the 3MF, else the stem of its name, until somebody renames it." example:"Benchy"`
 	Filename     string   `json:"filename" doc:"Base name of the 3MF." example:"benchy.3mf"`
-	PrinterID    *int64   `json:"printer_id" doc:"Null of an upload, and when the printer was removed."`
+	PrinterID    *int64   `json:"printer_id" doc:"Null of an upload, and when the printer was removed." example:"1"`
 	PrinterName  *string  `json:"printer_name" example:"Workshop X1C"`
 	CreatedAt    instant  `json:"created_at" doc:"When the print began; of an upload: when it came."`
 	Duration     *int64   `json:"duration" doc:"Seconds from start to end; null while it is not known." example:"8100"`
-	Status       string   `json:"status" enum:"printing,success,failed,stopped,unknown,uploaded" doc:"unknown: it ended unseen, and nothing proves how."`
+	Status       string   `json:"status" enum:"printing,success,failed,stopped,unknown,uploaded" doc:"unknown: it ended unseen, and nothing proves how." example:"success"`
 	FilamentUsed *float64 `json:"filament_used" doc:"Grams: the slicer's for a success, by the share of layers for one that ended early." example:"45.2"`
 	FilamentType *string  `json:"filament_type" doc:"Distinct types, joined." example:"PLA"`
 
-	SiteID        int64             `json:"site_id"`
+	SiteID        int64             `json:"site_id" example:"1"`
 	ProjectID     *int64            `json:"project_id"`
-	StartedAt     nullable[instant] `json:"started_at"`
-	FinishedAt    nullable[instant] `json:"finished_at"`
+	StartedAt     nullable[instant] `json:"started_at" doc:"When the print began; null of an upload."`
+	FinishedAt    nullable[instant] `json:"finished_at" doc:"When the print ended; null while it is not known."`
 	TimeEstimated bool              `json:"time_estimated" doc:"Nobody saw all of these times."`
-	Progress      int               `json:"progress" doc:"Percent, the last that was seen."`
-	Paused        bool              `json:"paused"`
-	FailureReason *string           `json:"failure_reason"`
+	Progress      int               `json:"progress" doc:"Percent, the last that was seen." example:"100"`
+	Paused        bool              `json:"paused" doc:"It is paused."`
+	FailureReason *string           `json:"failure_reason" doc:"Why it failed; null: it did not, or nobody knows."`
 	Source        *string           `json:"source" enum:"queue,slicer,screen,cloud,upload" doc:"slicer: sent over the LAN, or begun at the printer from a file that was; printers do not tell which."`
-	QueueItemID   *int64            `json:"queue_item_id"`
+	QueueItemID   *int64            `json:"queue_item_id" doc:"The item of the queue that started it; null: none did."`
 	SourceID      *int64            `json:"source_archive_id" doc:"The archive it was printed from."`
 
 	SHA256     *string `json:"sha256" doc:"Of the 3MF; null until it is known."`
 	FileSize   *int64  `json:"file_size" doc:"Bytes of the 3MF."`
-	FileStatus string  `json:"file_status" enum:"pending,stored,unavailable" doc:"Where the 3MF stands."`
+	FileStatus string  `json:"file_status" enum:"pending,stored,unavailable" doc:"Where the 3MF stands." example:"stored"`
 	FileError  *string `json:"file_error" doc:"Why it is unavailable, or what holds it up."`
 	Duplicate  *int64  `json:"duplicate_of" doc:"The first archive with the same 3MF; null as well when the caller does not see that one."`
 
-	Plate             *int64            `json:"plate"`
-	Filaments         []ArchiveFilament `json:"filaments"`
+	Plate             *int64            `json:"plate" doc:"Number of the plate in the 3MF, from 1; null: not known."`
+	Filaments         []ArchiveFilament `json:"filaments" doc:"What the plate uses."`
 	LayerHeight       *float64          `json:"layer_height" doc:"mm"`
-	TotalLayers       *int64            `json:"total_layers"`
+	TotalLayers       *int64            `json:"total_layers" doc:"How many layers it has; null: not known."`
 	NozzleDiameter    *float64          `json:"nozzle_diameter" doc:"mm"`
-	BedType           *string           `json:"bed_type" example:"Textured PEI Plate"`
+	BedType           *string           `json:"bed_type" example:"Textured PEI Plate" doc:"The build plate it was sliced for."`
 	EstimatedDuration *int64            `json:"estimated_duration" doc:"Seconds, as the slicer says."`
 	Cost              *float64          `json:"cost" doc:"In the hub's currency."`
 
@@ -66,41 +66,41 @@ type Archive struct {
 	Tags     []string `json:"tags"`
 	Favorite bool     `json:"favorite" doc:"Retention never deletes it."`
 
-	ThumbnailURL *string  `json:"thumbnail_url"`
-	PhotoURLs    []string `json:"photo_urls"`
-	TimelapseURL *string  `json:"timelapse_url"`
+	ThumbnailURL *string  `json:"thumbnail_url" doc:"Where the picture of the plate is, relative to the hub; null: there is none."`
+	PhotoURLs    []string `json:"photo_urls" doc:"Where its photos are, relative to the hub."`
+	TimelapseURL *string  `json:"timelapse_url" doc:"Where the timelapse is, relative to the hub; null: there is none."`
 }
 
 // ArchiveFilament is one filament of the plate.
 type ArchiveFilament struct {
-	Slot   int     `json:"slot" doc:"Of the project, from 1."`
-	Type   string  `json:"type" example:"PLA"`
-	Color  string  `json:"colour" example:"#5E43B7"`
-	Grams  float64 `json:"grams"`
-	Metres float64 `json:"metres"`
+	Slot   int     `json:"slot" doc:"Of the project, from 1." example:"1"`
+	Type   string  `json:"type" example:"PLA" doc:"Material."`
+	Color  string  `json:"colour" example:"#5E43B7" doc:"#RRGGBB, as the slicer says."`
+	Grams  float64 `json:"grams" doc:"Grams the plate uses of it." example:"45.2"`
+	Metres float64 `json:"metres" doc:"Metres the plate uses of it." example:"15.1"`
 }
 
 // ArchiveDetail is an archive with where each of its files stands.
 type ArchiveDetail struct {
 	Archive
-	Files []ArchiveFile `json:"files"`
+	Files []ArchiveFile `json:"files" doc:"Its files, and where each stands."`
 }
 
 // ArchiveFile is one file of an archive.
 type ArchiveFile struct {
-	Role      string            `json:"role" enum:"model,thumbnail,finish,timelapse,record"`
+	Role      string            `json:"role" enum:"model,thumbnail,finish,timelapse,record" doc:"What it is to the archive: the 3MF, the picture of the plate, the photo of the end, the film, the record of what the printer reported."`
 	Status    string            `json:"status" enum:"pending,stored,unavailable"`
-	Bytes     int64             `json:"bytes" doc:"Of a pending one: how many have arrived."`
+	Bytes     int64             `json:"bytes" doc:"Of a pending one: how many have arrived." example:"1048576"`
 	Size      *int64            `json:"size" doc:"Bytes in all; null until it is known."`
 	Error     *string           `json:"error" doc:"Why it is unavailable, or what holds it up."`
-	MediaType *string           `json:"media_type"`
-	StoredAt  nullable[instant] `json:"stored_at"`
+	MediaType *string           `json:"media_type" doc:"What kind of file it is; null while it is not stored."`
+	StoredAt  nullable[instant] `json:"stored_at" doc:"When it was stored; null while it is not."`
 }
 
 // Archives is a page of them.
 type Archives struct {
 	Total    int64     `json:"total" doc:"How many the filters find." example:"1234"`
-	Archives []Archive `json:"archives"`
+	Archives []Archive `json:"archives" doc:"This page of them, newest first."`
 	Next     *string   `json:"next_cursor" doc:"For the next page; null on the last."`
 }
 
@@ -108,10 +108,10 @@ type Archives struct {
 type ArchiveChange struct {
 	Name          *string            `json:"name,omitempty" minLength:"1" maxLength:"200" example:"Updated Name"`
 	Notes         optional[string]   `json:"notes,omitempty" example:"Great print"`
-	Tags          optional[[]string] `json:"tags,omitempty"`
+	Tags          optional[[]string] `json:"tags,omitempty" example:"functional,gift"`
 	ProjectID     optional[int64]    `json:"project_id,omitempty" doc:"Null: of no project."`
-	FailureReason optional[string]   `json:"failure_reason,omitempty"`
-	Favorite      *bool              `json:"favorite,omitempty"`
+	FailureReason optional[string]   `json:"failure_reason,omitempty" doc:"Why it failed, in words; null: none."`
+	Favorite      *bool              `json:"favorite,omitempty" doc:"True: retention never deletes it."`
 }
 
 func (s *server) archiveRoutes() {
@@ -160,10 +160,10 @@ type ArchiveFilter struct {
 	TZ        string `query:"tz" doc:"The time zone that days are of; UTC by default." example:"Europe/Berlin"`
 	Search    string `query:"search" maxLength:"200" doc:"Words; each must be found."`
 	Tag       string `query:"tag" doc:"Only with this tag."`
-	Source    string `query:"source" enum:"queue,slicer,screen,cloud,upload"`
-	File      string `query:"file_status" enum:"pending,stored,unavailable"`
+	Source    string `query:"source" enum:"queue,slicer,screen,cloud,upload" doc:"Only from there."`
+	File      string `query:"file_status" enum:"pending,stored,unavailable" doc:"Only with a 3MF that stands so."`
 	SHA256    string `query:"sha256" doc:"Only with this 3MF."`
-	Favorite  string `query:"favorite" enum:"true,false"`
+	Favorite  string `query:"favorite" enum:"true,false" doc:"true: only favourites; false: only others."`
 }
 
 type listArchivesInput struct {

@@ -127,8 +127,8 @@ func (o *objectContent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fileWriter tells of a range that is not there in the form of all errors, which
-// http.ServeContent has its own words for.
+// fileWriter refuses in the form of all errors what http.ServeContent has no words for,
+// or its own: a range that is not there, a condition that does not hold.
 type fileWriter struct {
 	*patientWriter
 	r       *http.Request
@@ -138,13 +138,19 @@ type fileWriter struct {
 
 // WriteHeader is http.ResponseWriter's.
 func (f *fileWriter) WriteHeader(status int) {
-	if status != http.StatusRequestedRangeNotSatisfiable {
+	var err error
+	switch status {
+	case http.StatusRequestedRangeNotSatisfiable:
+		err = farm.Errorf(farm.BadRange, "the file has %d bytes, none of them in that range", f.size)
+	case http.StatusPreconditionFailed:
+		err = farm.Errorf(farm.BadCondition, "the file is another one than the request says")
+	default:
 		f.ResponseWriter.WriteHeader(status)
 		return
 	}
 	f.refused = true
 	f.Header().Del("Content-Disposition")
-	writeError(f.ResponseWriter, f.r, farm.Errorf(farm.BadRange, "the file has %d bytes, none of them in that range", f.size))
+	writeError(f.ResponseWriter, f.r, err)
 }
 
 // Write is http.ResponseWriter's.

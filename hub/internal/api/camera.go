@@ -109,7 +109,7 @@ const mjpegBoundary = "bambuddy-frame"
 
 type streamH264Input struct {
 	ByID
-	Format string `query:"format" enum:"annexb,frames" default:"annexb"`
+	Format string `query:"format" enum:"annexb,frames" default:"annexb" doc:"annexb: a plain stream; frames: with a header before each access unit."`
 }
 
 func (s *server) streamH264(ctx context.Context, in *streamH264Input) (*huma.StreamResponse, error) {
@@ -180,7 +180,7 @@ func writeFrames(ctx context.Context, w http.ResponseWriter, v *camera.Viewer, f
 }
 
 type picture struct {
-	ContentType string `header:"Content-Type"`
+	ContentType string `header:"Content-Type" doc:"Always image/jpeg."`
 	Body        []byte
 }
 

@@ -27,7 +27,7 @@ type Speed struct {
 
 // LightSwitch is the body of light.
 type LightSwitch struct {
-	On    bool   `json:"on" example:"true"`
+	On    bool   `json:"on" example:"true" doc:"True switches it on."`
 	Light string `json:"light,omitempty" enum:"chamber,work,heatbed" default:"chamber" doc:"Not every model has all of them."`
 }
 
@@ -41,8 +41,8 @@ type TemperatureTargets struct {
 
 // FanSpeed is the body of fan.
 type FanSpeed struct {
-	Fan     string `json:"fan" enum:"part,aux,aux_2,chamber" example:"part"`
-	Percent int    `json:"percent" minimum:"0" maximum:"100" example:"50"`
+	Fan     string `json:"fan" enum:"part,aux,aux_2,chamber" example:"part" doc:"Which fan."`
+	Percent int    `json:"percent" minimum:"0" maximum:"100" example:"50" doc:"Percent; 0 stops it."`
 }
 
 // Gcode is the body of gcode.
@@ -63,7 +63,7 @@ type AMSAnswer struct {
 
 // Drying is the body of ams/drying.
 type Drying struct {
-	AMS         int `json:"ams" example:"0"`
+	AMS         int `json:"ams" example:"0" doc:"Id of the unit, as the status shows it."`
 	Temperature int `json:"temperature,omitempty" minimum:"0" doc:"°C" example:"55"`
 	Hours       int `json:"hours" minimum:"0" doc:"0 ends it." example:"8"`
 }
@@ -71,7 +71,7 @@ type Drying struct {
 // SlotFilament is the body of ams/filament.
 type SlotFilament struct {
 	AMS       int    `json:"ams" doc:"Id of the unit; 254 and 255: an external spool." example:"0"`
-	Slot      *int   `json:"slot,omitempty" minimum:"0" maximum:"3" example:"2"`
+	Slot      *int   `json:"slot,omitempty" minimum:"0" maximum:"3" example:"2" doc:"Number of the slot within the unit; not for an external spool or an AMS HT."`
 	Type      string `json:"type" doc:"Empty: forget what is in the slot." example:"PLA"`
 	Color     string `json:"color,omitempty" doc:"RRGGBB or RRGGBBAA; needed with a type." example:"FF6A13FF"`
 	PresetID  string `json:"preset_id,omitempty" doc:"Default: the generic one of the type." example:"GFL99"`

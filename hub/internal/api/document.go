@@ -28,7 +28,9 @@ func document(version string) huma.Config {
 	cfg.AllowAdditionalPropertiesByDefault = true // unknown fields are ignored
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: encode, Unmarshal: decode}}
 	cfg.Info.Description = about
-	cfg.Servers = []*huma.Server{{URL: base}}
+	cfg.Info.Contact = &huma.Contact{Name: "Bambuddy"}
+	cfg.Info.License = &huma.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}
+	cfg.Servers = []*huma.Server{{URL: base, Description: "This hub."}}
 	cfg.Tags = []*huma.Tag{
 		{Name: "Printers", Description: "Registered printers and what they are doing."},
 		{Name: "Printer Control", Description: "What makes a printer act. Each command is sent once: 409 says that the printer refused, 504 that nobody knows."},
@@ -53,10 +55,6 @@ func document(version string) huma.Config {
 		"Session": {Type: "apiKey", In: "cookie", Name: auth.SessionCookie, Description: "The session of a person who has signed in. It is not taken for writes that another site makes a browser send."},
 		"Bearer":  {Type: "http", Scheme: "bearer", Description: "An API key as a bearer token."},
 	}
-	cfg.Components.Headers = map[string]*huma.Header{
-		"X-RateLimit-Limit":     {Description: "Requests a minute allowed in this route's class.", Schema: &huma.Schema{Type: huma.TypeInteger}},
-		"X-RateLimit-Remaining": {Description: "How many are left in this minute.", Schema: &huma.Schema{Type: huma.TypeInteger}},
-		"X-RateLimit-Reset":     {Description: "When the count starts again, in Unix seconds.", Schema: &huma.Schema{Type: huma.TypeInteger}},
-	}
+	cfg.Components.Headers = commonHeaders()
 	return cfg
 }

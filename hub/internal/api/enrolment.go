@@ -17,7 +17,7 @@ type EnrolmentToken struct {
 	ID        int64   `json:"id"`
 	SiteID    int64   `json:"site_id"`
 	CreatedAt instant `json:"created_at"`
-	ExpiresAt instant `json:"expires_at"`
+	ExpiresAt instant `json:"expires_at" doc:"From then on it is worth nothing."`
 }
 
 // CreatedEnrolmentToken is a new one, with the token for the one and only time.

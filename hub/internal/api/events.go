@@ -19,7 +19,7 @@ import (
 type Event struct {
 	Event     string          `json:"event" doc:"What happened; the name of the SSE event as well." example:"printer_online"`
 	Timestamp instant         `json:"timestamp" doc:"When it happened."`
-	Data      json.RawMessage `json:"data"`
+	Data      json.RawMessage `json:"data" doc:"What belongs to it; the keys depend on the event."`
 	PrinterID *int64          `json:"printer_id"`
 	AgentID   *int64          `json:"agent_id"`
 	SiteID    *int64          `json:"site_id"`
@@ -27,15 +27,15 @@ type Event struct {
 
 // Snapshot is the first event of every stream.
 type Snapshot struct {
-	LastEventID int64           `json:"last_event_id" doc:"The table events of this stream begin after this one. To resume, send the id of the last event received, or this."`
+	LastEventID int64           `json:"last_event_id" doc:"The table events of this stream begin after this one. To resume, send the id of the last event received, or this." example:"1183"`
 	Printers    []PrinterStatus `json:"printers" doc:"All printers the key may see."`
-	Agents      []Agent         `json:"agents"`
+	Agents      []Agent         `json:"agents" doc:"All agents the key may see."`
 }
 
 // PrinterStatus is a printer with its whole status.
 type PrinterStatus struct {
-	Printer Printer         `json:"printer"`
-	Status  json.RawMessage `json:"status"`
+	Printer Printer         `json:"printer" doc:"The printer."`
+	Status  json.RawMessage `json:"status" doc:"Its whole status, as GET /printers/{id}/status gives it."`
 }
 
 // StateFrame tells what changed of a printer.
@@ -48,17 +48,17 @@ type StateFrame struct {
 // TransferFrame tells how a file gets on that is on its way from an agent.
 type TransferFrame struct {
 	ArchiveID int64   `json:"archive_id"`
-	Role      string  `json:"role" enum:"model,thumbnail,finish,timelapse"`
-	Bytes     int64   `json:"bytes" doc:"That have come."`
-	Size      int64   `json:"size" doc:"Bytes in all."`
+	Role      string  `json:"role" enum:"model,thumbnail,finish,timelapse" doc:"Which file it is."`
+	Bytes     int64   `json:"bytes" doc:"That have come." example:"524288"`
+	Size      int64   `json:"size" doc:"Bytes in all." example:"1048576"`
 	Done      bool    `json:"done" doc:"Nothing more comes: it is stored, or given up."`
 	Error     *string `json:"error" doc:"Why it stands still, to be tried again, or was given up."`
 }
 
 // Reset says that the stream could not be resumed without a gap.
 type Reset struct {
-	Detail      string `json:"detail"`
-	LastEventID int64  `json:"last_event_id" doc:"The table events that follow begin after this one."`
+	Detail      string `json:"detail" doc:"Why, in words."`
+	LastEventID int64  `json:"last_event_id" doc:"The table events that follow begin after this one." example:"1183"`
 }
 
 const eventsAbout = `A stream of Server-Sent Events. Use one connection for everything: it is counted once, as one read.
@@ -82,19 +82,24 @@ func (s *server) eventResponses() map[string]*huma.Response {
 	message := func(name, about string, data reflect.Type, withID bool) *huma.Schema {
 		m := &huma.Schema{
 			Title: name, Description: about, Type: huma.TypeObject, Required: []string{"event", "data"},
-			Properties: map[string]*huma.Schema{"event": {Type: huma.TypeString}, "data": reg.Schema(data, true, "")},
+			Properties: map[string]*huma.Schema{
+				"event": {Type: huma.TypeString, Description: "The name of the message."}, "data": reg.Schema(data, true, ""),
+			},
 		}
-		if withID {
-			m.Properties["id"] = &huma.Schema{Type: huma.TypeInteger, Format: "int64"}
+		m.Properties["data"].Description = "What belongs to it."
+		if !withID {
+			m.Properties["event"].Enum = []any{name}
+		} else {
+			m.Properties["id"] = &huma.Schema{Type: huma.TypeInteger, Format: "int64", Description: "To resume after, as Last-Event-ID."}
 			m.Required = append(m.Required, "id")
 		}
 		return m
 	}
 	return map[string]*huma.Response{"200": {
 		Description: "A stream that does not end by itself.",
-		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
+		Content: map[string]*huma.MediaType{"text/event-stream": {Example: streamSample, Schema: &huma.Schema{
 			Title: "Server-Sent Events", Description: "The messages of the stream, one after the other.", Type: huma.TypeArray,
-			Items: &huma.Schema{OneOf: []*huma.Schema{
+			Items: &huma.Schema{AnyOf: []*huma.Schema{
 				message("snapshot", "First on every connection.", reflect.TypeFor[Snapshot](), false),
 				message("state", "A printer's status changed.", reflect.TypeFor[StateFrame](), false),
 				message("transfer", "A file of an archive is on its way.", reflect.TypeFor[TransferFrame](), false),
@@ -105,9 +110,18 @@ func (s *server) eventResponses() map[string]*huma.Response {
 	}}
 }
 
+// streamSample is how a stream may begin.
+var streamSample = []any{
+	map[string]any{"event": "snapshot", "data": map[string]any{"last_event_id": 1183, "printers": []any{}, "agents": []any{}}},
+	map[string]any{"id": 1184, "event": "printer_online", "data": map[string]any{
+		"event": "printer_online", "timestamp": "2024-01-15T14:30:00Z", "data": map[string]any{"printer_id": 1, "printer_name": "Workshop X1C"},
+		"printer_id": 1, "agent_id": 1, "site_id": 1,
+	}},
+}
+
 type streamInput struct {
-	Header string `header:"Last-Event-ID" doc:"Resume after this event."`
-	Query  string `query:"last_event_id" doc:"The same, for clients that cannot set headers. The header wins."`
+	Header string `header:"Last-Event-ID" doc:"Resume after this event." example:"1183"`
+	Query  string `query:"last_event_id" doc:"The same, for clients that cannot set headers. The header wins." example:"1183"`
 }
 
 // streamEvents does what can fail with an ordinary error before the stream

@@ -8,8 +8,8 @@ import (
 
 // HMSError is one health message of the printer.
 type HMSError struct {
-	Code     string         `json:"code" example:"HMS_0300_0100_0001_0001"`
-	Severity bambu.Severity `json:"severity" enum:"fatal,serious,common,info"`
+	Code     string         `json:"code" example:"HMS_0300_0100_0001_0001" doc:"Code of the message, as the maker lists it."`
+	Severity bambu.Severity `json:"severity" enum:"fatal,serious,common,info" doc:"How bad it is."`
 	Module   *string        `json:"module" doc:"The part of the printer it comes from; null when not known." example:"motion controller"`
 	Message  *string        `json:"message" doc:"In words; null where we have none."`
 	Link     string         `json:"link" doc:"The vendor's page about it." example:"https://e.bambulab.com/index.php?e=0300010000010001"`
@@ -17,7 +17,7 @@ type HMSError struct {
 
 // PrintError is the error that holds up a print.
 type PrintError struct {
-	Code    string  `json:"code" example:"0300-8015"`
+	Code    string  `json:"code" example:"0300-8015" doc:"Code of the error, as the maker lists it."`
 	Message *string `json:"message" doc:"In words; null where we have none."`
 	Link    string  `json:"link" doc:"The vendor's page about it."`
 }

@@ -25,7 +25,7 @@ import (
 type PrinterFile struct {
 	Name     string            `json:"name" example:"benchy.gcode.3mf"`
 	Path     string            `json:"path" doc:"To be used in the other calls." example:"/benchy.gcode.3mf"`
-	Type     string            `json:"type" enum:"file,directory"`
+	Type     string            `json:"type" enum:"file,directory" doc:"A file or a folder."`
 	Size     *int64            `json:"size" doc:"Bytes; null of a directory."`
 	Modified nullable[instant] `json:"modified" doc:"As the printer says; its clock and time zone may be wrong. Null when it does not say."`
 }

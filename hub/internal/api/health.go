@@ -16,16 +16,16 @@ import (
 // they are away is nothing a restart of the hub would mend.
 type HealthReport struct {
 	Status   string       `json:"status" enum:"healthy,degraded" doc:"degraded: without its database or its object store."`
-	Database string       `json:"database" enum:"connected,disconnected"`
+	Database string       `json:"database" enum:"connected,disconnected" doc:"Whether the database answers."`
 	MQTT     string       `json:"mqtt" enum:"connected,degraded,disconnected" doc:"connected: every printer's session is up, or there is no printer; disconnected: none is."`
-	Storage  *string      `json:"storage" enum:"connected,disconnected" doc:"Null: this hub keeps no objects."`
-	Agents   HealthAgents `json:"agents"`
+	Storage  *string      `json:"storage" enum:"connected,disconnected" doc:"Null: this hub keeps no objects." example:"connected"`
+	Agents   HealthAgents `json:"agents" doc:"How many agents there are."`
 }
 
 // HealthAgents counts agents.
 type HealthAgents struct {
-	Connected int `json:"connected"`
-	Total     int `json:"total" doc:"Revoked ones do not count."`
+	Connected int `json:"connected" doc:"How many are connected." example:"1"`
+	Total     int `json:"total" doc:"Revoked ones do not count." example:"1"`
 }
 
 const (

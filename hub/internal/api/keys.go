@@ -16,10 +16,10 @@ type Key struct {
 	OwnerID     *int64            `json:"owner_id" doc:"The person it belongs to: it never exceeds them, and ends with them. Null: the hub's own."`
 	Name        string            `json:"name" example:"Home automation"`
 	Prefix      string            `json:"prefix" doc:"How the key begins, to recognise it by." example:"bb_x4Kq9R"`
-	Permissions []farm.Permission `json:"permissions" enum:"read,queue,control,admin"`
-	PrinterIDs  *[]int64          `json:"printer_ids" doc:"Only these printers; null: all, empty: none."`
-	SiteIDs     *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none."`
-	Limits      KeyLimits         `json:"limits"`
+	Permissions []farm.Permission `json:"permissions" enum:"read,queue,control,admin" doc:"What it may do." example:"[\"read\"]"`
+	PrinterIDs  *[]int64          `json:"printer_ids" doc:"Only these printers; null: all, empty: none." nullable:"true"`
+	SiteIDs     *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none." nullable:"true"`
+	Limits      KeyLimits         `json:"limits" doc:"Requests a minute."`
 	CreatedAt   instant           `json:"created_at"`
 	ExpiresAt   nullable[instant] `json:"expires_at" doc:"Null: never."`
 	LastUsedAt  nullable[instant] `json:"last_used_at" doc:"Some seconds late; null: never."`
@@ -41,20 +41,20 @@ type KeyLimits struct {
 // NewKey is the body of POST /api-keys.
 type NewKey struct {
 	Name        string              `json:"name" example:"Home automation"`
-	Permissions []farm.Permission   `json:"permissions" enum:"read,queue,control,admin" doc:"At least one; none more than the caller has."`
+	Permissions []farm.Permission   `json:"permissions" enum:"read,queue,control,admin" doc:"At least one; none more than the caller has." example:"[\"read\"]"`
 	PrinterIDs  optional[[]int64]   `json:"printer_ids,omitempty" doc:"Only these printers; null or absent: all, empty: none."`
 	SiteIDs     optional[[]int64]   `json:"site_ids,omitempty" doc:"Only these sites; null or absent: all, empty: none."`
-	Limits      KeyLimits           `json:"limits,omitempty"`
+	Limits      KeyLimits           `json:"limits,omitempty" doc:"Requests a minute; absent: the defaults of the hub."`
 	ExpiresAt   optional[time.Time] `json:"expires_at,omitempty" doc:"Null or absent: never."`
 }
 
 // KeyChange is the body of PATCH /api-keys/{id}: any subset.
 type KeyChange struct {
 	Name        *string             `json:"name,omitempty"`
-	Permissions *[]farm.Permission  `json:"permissions,omitempty" enum:"read,queue,control,admin"`
+	Permissions *[]farm.Permission  `json:"permissions,omitempty" enum:"read,queue,control,admin" doc:"What it may do; at least one."`
 	PrinterIDs  optional[[]int64]   `json:"printer_ids,omitempty" doc:"Null: all, empty: none."`
 	SiteIDs     optional[[]int64]   `json:"site_ids,omitempty" doc:"Null: all, empty: none."`
-	Limits      *KeyLimits          `json:"limits,omitempty"`
+	Limits      *KeyLimits          `json:"limits,omitempty" doc:"Requests a minute; replaces all three."`
 	ExpiresAt   optional[time.Time] `json:"expires_at,omitempty" doc:"Null: never."`
 }
 

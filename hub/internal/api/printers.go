@@ -24,17 +24,17 @@ type Printer struct {
 	SerialNumber   string                 `json:"serial_number" example:"01P00A000000001"`
 	Model          *string                `json:"model" doc:"Marketing name; null when nobody knows it. The printer's own report counts before what was given at registration, and that before the serial number." example:"X1 Carbon"`
 	ModelCode      *string                `json:"model_code" doc:"Short name of the model." example:"X1C"`
-	Status         string                 `json:"status" enum:"offline,idle,preparing,printing,paused,finished,failed" doc:"The state of its status."`
+	Status         string                 `json:"status" enum:"offline,idle,preparing,printing,paused,finished,failed" doc:"The state of its status." example:"printing"`
 	CurrentPrint   nullable[CurrentPrint] `json:"current_print" doc:"Null unless preparing, printing or paused."`
 	SiteID         int64                  `json:"site_id"`
-	AgentID        *int64                 `json:"agent_id" doc:"The agent that holds it; null until there is one."`
+	AgentID        *int64                 `json:"agent_id" doc:"The agent that holds it; null until there is one." example:"1"`
 	Location       *string                `json:"location" doc:"Where it stands, in people's words."`
 	Tags           []string               `json:"tags"`
 	MQTTPort       int                    `json:"mqtt_port" example:"8883"`
 	FTPSPort       int                    `json:"ftps_port" example:"990"`
 	CameraPort     *int                   `json:"camera_port" doc:"Null: the model's own."`
-	AgentConnected bool                   `json:"agent_connected"`
-	Connected      bool                   `json:"connected" doc:"What is shown is live: agent and printer are there."`
+	AgentConnected bool                   `json:"agent_connected" doc:"The agent that holds it is connected." example:"true"`
+	Connected      bool                   `json:"connected" doc:"What is shown is live: agent and printer are there." example:"true"`
 	LastSeen       nullable[instant]      `json:"last_seen" doc:"When the printer last reported; null: never."`
 	Warnings       []Warning              `json:"warnings" doc:"What a person should look at."`
 	CreatedAt      instant                `json:"created_at"`
@@ -46,7 +46,7 @@ type CurrentPrint struct {
 	Filename      *string `json:"filename" doc:"Base name of the 3MF; null while the printer does not say." example:"benchy.3mf"`
 	Progress      *int    `json:"progress" doc:"Percent." example:"45"`
 	RemainingTime *int    `json:"remaining_time" doc:"Seconds." example:"3600"`
-	ArchiveID     *int64  `json:"archive_id" doc:"The archive of this print."`
+	ArchiveID     *int64  `json:"archive_id" doc:"The archive of this print." example:"1"`
 }
 
 // CurrentPrints tells which print is under way at a printer.
@@ -56,8 +56,8 @@ type CurrentPrints interface {
 
 // Warning is something that does not fit together.
 type Warning struct {
-	Code    string `json:"code" enum:"MODEL_MISMATCH,NO_AGENT,ADDRESS_CHANGED"`
-	Message string `json:"message"`
+	Code    string `json:"code" enum:"MODEL_MISMATCH,NO_AGENT,ADDRESS_CHANGED" doc:"What it is, for a program."`
+	Message string `json:"message" doc:"What it is, for a person."`
 }
 
 // NewPrinter is the body of POST /printers.

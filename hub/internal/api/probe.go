@@ -24,22 +24,22 @@ type Discovery struct {
 type FoundPrinter struct {
 	SerialNumber  string            `json:"serial_number" example:"01P00A000000001"`
 	Name          *string           `json:"name" example:"Workshop P1S"`
-	Model         *string           `json:"model" example:"P1S"`
-	ModelCode     *string           `json:"model_code" example:"P1S"`
-	IPAddress     string            `json:"ip_address" example:"192.168.1.101"`
-	Firmware      *string           `json:"firmware" example:"01.08.02.00"`
+	Model         *string           `json:"model" example:"P1S" doc:"Marketing name; null: not known."`
+	ModelCode     *string           `json:"model_code" example:"P1S" doc:"Short name of the model; null: not known."`
+	IPAddress     string            `json:"ip_address" example:"192.168.1.101" doc:"Its address on the network of the agent."`
+	Firmware      *string           `json:"firmware" example:"01.08.02.00" doc:"Its firmware; null: not told."`
 	Connect       *string           `json:"connect" doc:"lan, cloud or farm: in which mode it says it is." example:"lan"`
 	Bind          *string           `json:"bind" doc:"free or occupied: whether it is bound to an account." example:"free"`
 	DeveloperMode *bool             `json:"developer_mode" doc:"A guess from mode and firmware; null: only its report will tell."`
 	Via           string            `json:"via" enum:"ssdp,detect,certificate" doc:"How it was found."`
-	SeenAt        nullable[instant] `json:"seen_at"`
+	SeenAt        nullable[instant] `json:"seen_at" doc:"When it was last heard; null: not told."`
 	PrinterID     *int64            `json:"printer_id" doc:"It is registered already; null: it is not, or not within the key's scope."`
 }
 
 // PrinterTest is the body of POST /printers/{id}/test: what to try instead of what is saved.
 type PrinterTest struct {
-	IPAddress  string      `json:"ip_address,omitempty" example:"192.168.1.101"`
-	AccessCode farm.Secret `json:"access_code,omitempty" writeOnly:"true" example:"12345678"`
+	IPAddress  string      `json:"ip_address,omitempty" example:"192.168.1.101" doc:"To be tried instead of the saved one."`
+	AccessCode farm.Secret `json:"access_code,omitempty" writeOnly:"true" example:"12345678" doc:"To be tried instead of the saved one."`
 	MQTTPort   int         `json:"mqtt_port,omitempty" minimum:"1" maximum:"65535"`
 	FTPSPort   int         `json:"ftps_port,omitempty" minimum:"1" maximum:"65535"`
 	CameraPort int         `json:"camera_port,omitempty" minimum:"1" maximum:"65535"`
@@ -49,8 +49,8 @@ type PrinterTest struct {
 // registered.
 type NewPrinterTest struct {
 	SerialNumber string      `json:"serial_number" example:"01P00A000000002"`
-	IPAddress    string      `json:"ip_address" example:"192.168.1.101"`
-	AccessCode   farm.Secret `json:"access_code" writeOnly:"true" example:"12345678"`
+	IPAddress    string      `json:"ip_address" example:"192.168.1.101" doc:"IP address or host name on the network of the agent."`
+	AccessCode   farm.Secret `json:"access_code" writeOnly:"true" example:"12345678" doc:"As the screen of the printer shows it."`
 	Model        string      `json:"model,omitempty" doc:"Short code, marketing name or product id."`
 	MQTTPort     int         `json:"mqtt_port,omitempty" minimum:"1" maximum:"65535" doc:"Default 8883."`
 	FTPSPort     int         `json:"ftps_port,omitempty" minimum:"1" maximum:"65535" doc:"Default 990."`
@@ -61,14 +61,14 @@ type NewPrinterTest struct {
 // person would look.
 type PrinterReport struct {
 	Result string         `json:"result" enum:"pass,warn,fail" doc:"The worst of the checks."`
-	Checks []PrinterCheck `json:"checks"`
+	Checks []PrinterCheck `json:"checks" doc:"What was looked at, in order."`
 }
 
 // PrinterCheck is one thing that was looked at.
 type PrinterCheck struct {
 	ID     string       `json:"id" doc:"For programs; never reworded." example:"mqtt_port"`
-	Title  string       `json:"title" example:"MQTT port"`
-	Result wire.Verdict `json:"result" enum:"pass,warn,fail,skip"`
+	Title  string       `json:"title" example:"MQTT port" doc:"What was looked at, for a person."`
+	Result wire.Verdict `json:"result" enum:"pass,warn,fail,skip" doc:"What came out."`
 	Detail string       `json:"detail" doc:"What was seen."`
 	Mend   *string      `json:"mend" doc:"What to do about it; null: nothing."`
 }

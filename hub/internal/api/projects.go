@@ -24,8 +24,8 @@ type Projects interface {
 type Project struct {
 	ID          int64   `json:"id"`
 	Name        string  `json:"name" example:"Voron Build"`
-	Description *string `json:"description" example:"Building a Voron 2.4"`
-	Color       *string `json:"color" example:"#4caf50"`
+	Description *string `json:"description" example:"Building a Voron 2.4" doc:"What it is about; null: nothing is said."`
+	Color       *string `json:"color" example:"#4caf50" doc:"#rrggbb; null: none."`
 	TargetCount *int64  `json:"target_count" doc:"How many prints it is to have." example:"100"`
 	Status      string  `json:"status" enum:"active,completed,archived"`
 	CreatedAt   instant `json:"created_at"`
@@ -35,15 +35,15 @@ type Project struct {
 // NewProject is the body of POST /projects.
 type NewProject struct {
 	Name        string `json:"name" minLength:"1" maxLength:"200" example:"Voron Build"`
-	Description string `json:"description,omitempty" maxLength:"10000" example:"Building a Voron 2.4"`
+	Description string `json:"description,omitempty" maxLength:"10000" example:"Building a Voron 2.4" doc:"What it is about."`
 	Color       string `json:"color,omitempty" doc:"#rrggbb" example:"#4caf50"`
-	TargetCount int64  `json:"target_count,omitempty" minimum:"0" maximum:"1000000000" example:"100"`
+	TargetCount int64  `json:"target_count,omitempty" minimum:"0" maximum:"1000000000" example:"100" doc:"How many prints it is to have; 0: no target."`
 }
 
 // ProjectChange is the body of PATCH /projects/{id}: any subset.
 type ProjectChange struct {
 	Name        *string          `json:"name,omitempty" minLength:"1" maxLength:"200"`
-	Description optional[string] `json:"description,omitempty"`
+	Description optional[string] `json:"description,omitempty" doc:"What it is about; null: nothing."`
 	Color       optional[string] `json:"color,omitempty" doc:"#rrggbb; null: none."`
 	TargetCount optional[int64]  `json:"target_count,omitempty" doc:"Null: none."`
 	Status      *string          `json:"status,omitempty" enum:"active,completed,archived"`

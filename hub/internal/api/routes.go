@@ -147,8 +147,8 @@ func fileForm() *huma.RequestBody {
 	}}}}
 }
 
-// statuses lists the error statuses a route can answer with.
-func (rt route) statuses() []int {
+// codes lists the errors a route can answer with.
+func (rt route) codes() []farm.Code {
 	codes := append([]farm.Code{farm.Internal}, rt.errors...)
 	if !rt.free {
 		codes = append(codes, farm.RateLimited)
@@ -162,8 +162,13 @@ func (rt route) statuses() []int {
 	if rt.takesBody {
 		codes = append(codes, farm.Invalid, farm.RequestTimeout, farm.TooLarge, farm.UnsupportedType)
 	}
+	return codes
+}
+
+// statuses lists the statuses of these errors.
+func (rt route) statuses() []int {
 	var out []int
-	for _, c := range codes {
+	for _, c := range rt.codes() {
 		if !slices.Contains(out, c.Status()) {
 			out = append(out, c.Status())
 		}

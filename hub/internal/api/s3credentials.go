@@ -21,8 +21,8 @@ type S3Credential struct {
 	ID         int64             `json:"id"`
 	OwnerID    *int64            `json:"owner_id" doc:"The person it belongs to: it never sees more than they do, and ends with them. Null: the hub's own."`
 	Name       string            `json:"name" example:"Backup"`
-	AccessKey  string            `json:"access_key" example:"BBQ5X2M7K4J6N3P8R9S3"`
-	SiteIDs    *[]int64          `json:"site_ids" doc:"Only the buckets of these sites; null: all, empty: none."`
+	AccessKey  string            `json:"access_key" example:"BBQ5X2M7K4J6N3P8R9S3" doc:"The access key id, for S3 tools."`
+	SiteIDs    *[]int64          `json:"site_ids" doc:"Only the buckets of these sites; null: all, empty: none." nullable:"true"`
 	CreatedAt  instant           `json:"created_at"`
 	LastUsedAt nullable[instant] `json:"last_used_at" doc:"Some minutes late; null: never."`
 }

@@ -14,8 +14,8 @@ type Me struct {
 	User        nullable[User]    `json:"user" doc:"The person who is signed in, or to whom the key belongs; null: the key is the hub's own."`
 	Key         nullable[Key]     `json:"key" doc:"The key the request carries, with what its owner has left of it; null: a session."`
 	Permissions []farm.Permission `json:"permissions" enum:"read,queue,control,admin" doc:"What the caller may do."`
-	PrinterIDs  *[]int64          `json:"printer_ids" doc:"Only these printers; null: all, empty: none."`
-	SiteIDs     *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none."`
+	PrinterIDs  *[]int64          `json:"printer_ids" doc:"Only these printers; null: all, empty: none." nullable:"true"`
+	SiteIDs     *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none." nullable:"true"`
 	ExpiresAt   nullable[instant] `json:"expires_at" doc:"When the session or key ends at the latest; null: never."`
 }
 

@@ -13,7 +13,7 @@ import (
 type Site struct {
 	ID           int64   `json:"id"`
 	Name         string  `json:"name" example:"Workshop"`
-	PrinterCount int     `json:"printer_count" doc:"Printers of the site that the key may see."`
+	PrinterCount int     `json:"printer_count" doc:"Printers of the site that the key may see." example:"1"`
 	CreatedAt    instant `json:"created_at"`
 }
 

@@ -17,36 +17,36 @@ import (
 // Status is what a printer is doing. Of an offline printer it is the last that
 // was known. Its top-level keys are what a state frame of /events carries.
 type Status struct {
-	State          string               `json:"state" enum:"offline,idle,preparing,printing,paused,finished,failed"`
+	State          string               `json:"state" enum:"offline,idle,preparing,printing,paused,finished,failed" doc:"What it does, in one word." example:"printing"`
 	Progress       *int                 `json:"progress" doc:"Percent; 0 when nothing prints." example:"45"`
 	RemainingTime  *int                 `json:"remaining_time" doc:"Seconds; 0 when nothing prints." example:"3600"`
 	CurrentLayer   *int                 `json:"current_layer" doc:"0 when nothing prints." example:"120"`
-	LayerNum       *int                 `json:"layer_num" doc:"The same as current_layer."`
+	LayerNum       *int                 `json:"layer_num" doc:"The same as current_layer." example:"120"`
 	TotalLayers    *int                 `json:"total_layers" doc:"0 when nothing prints." example:"267"`
-	Temperatures   Temperatures         `json:"temperatures"`
+	Temperatures   Temperatures         `json:"temperatures" doc:"In °C."`
 	HMSStatus      string               `json:"hms_status" enum:"ok,warning,error" doc:"error: a fatal or serious message, or a print error; warning: a common one or a notice."`
-	HMSErrors      []HMSError           `json:"hms_errors"`
+	HMSErrors      []HMSError           `json:"hms_errors" doc:"The messages of its health system, worst or newest as the printer gives them."`
 	PrintError     nullable[PrintError] `json:"print_error" doc:"The error that holds up the print; null: none."`
 	GcodeState     *string              `json:"gcode_state" doc:"The printer's own word; null before its first report." example:"RUNNING"`
 	Stage          nullable[Stage]      `json:"stage" doc:"What it does within a print; null: nothing special."`
 	File           *string              `json:"file" doc:"Base name of the 3MF of the present or last print."`
 	SpeedLevel     *int                 `json:"speed_level" doc:"1 silent, 2 standard, 3 sport, 4 ludicrous."`
-	Fans           Fans                 `json:"fans"`
-	Lights         []Light              `json:"lights"`
-	AMS            []AMS                `json:"ams"`
-	ExternalSpools []Spool              `json:"external_spools"`
+	Fans           Fans                 `json:"fans" doc:"How fast its fans turn, in percent."`
+	Lights         []Light              `json:"lights" doc:"Its lamps."`
+	AMS            []AMS                `json:"ams" doc:"Its filament units."`
+	ExternalSpools []Spool              `json:"external_spools" doc:"Spools beside the units."`
 	ActiveSlots    []ActiveSlot         `json:"active_slots" doc:"What feeds each extruder."`
-	Nozzles        []Nozzle             `json:"nozzles"`
+	Nozzles        []Nozzle             `json:"nozzles" doc:"Its nozzles."`
 	WiFiSignal     *int                 `json:"wifi_signal" doc:"dBm; null when wired."`
-	Firmware       *string              `json:"firmware"`
+	Firmware       *string              `json:"firmware" doc:"Its firmware; null: not told."`
 	Storage        *bool                `json:"storage" doc:"A card or stick is in the printer."`
-	DoorOpen       *bool                `json:"door_open"`
-	DeveloperMode  *bool                `json:"developer_mode"`
+	DoorOpen       *bool                `json:"door_open" doc:"Its door is open; null: it has no sensor."`
+	DeveloperMode  *bool                `json:"developer_mode" doc:"It takes commands over the LAN without the cloud; null: not known."`
 	SignedCommands *bool                `json:"signed_commands" doc:"The firmware takes only signed commands: it can be watched, not controlled."`
 	Plate          nullable[Plate]      `json:"plate" doc:"Whether the build plate was cleared after the last print. Null in this release, which starts no prints."`
-	AgentConnected bool                 `json:"agent_connected"`
-	Connected      bool                 `json:"connected" doc:"All of this is live."`
-	Connection     Connection           `json:"connection"`
+	AgentConnected bool                 `json:"agent_connected" doc:"The agent that holds it is connected." example:"true"`
+	Connected      bool                 `json:"connected" doc:"All of this is live." example:"true"`
+	Connection     Connection           `json:"connection" doc:"How it is reached."`
 	LastSeen       nullable[instant]    `json:"last_seen" doc:"When the printer last reported; null: never."`
 }
 
@@ -64,7 +64,7 @@ type Temperatures struct {
 
 // Stage is what the printer does within a print.
 type Stage struct {
-	ID   int    `json:"id"`
+	ID   int    `json:"id" example:"1"`
 	Name string `json:"name" example:"Auto bed leveling"`
 }
 
@@ -85,61 +85,61 @@ type Light struct {
 
 // AMS is one filament unit.
 type AMS struct {
-	ID            int      `json:"id" doc:"0 to 3: units of four; 128 and up: AMS HT."`
-	Kind          *string  `json:"kind" example:"ams"`
+	ID            int      `json:"id" doc:"0 to 3: units of four; 128 and up: AMS HT." example:"0"`
+	Kind          *string  `json:"kind" example:"ams" doc:"What unit it is: ams, ams_lite, n3f, n3s; null: not told."`
 	Humidity      *int     `json:"humidity" doc:"Percent, where the unit measures it."`
 	HumidityLevel *int     `json:"humidity_level" doc:"1 wet to 5 dry."`
 	Temperature   *float64 `json:"temperature" doc:"°C"`
 	Extruder      *int     `json:"extruder" doc:"0 right or only, 1 left."`
-	Drying        *int     `json:"drying_remaining" doc:"Seconds left; 0: not drying."`
-	Firmware      *string  `json:"firmware"`
-	Slots         []Spool  `json:"slots"`
+	Drying        *int     `json:"drying_remaining" doc:"Seconds left; 0: not drying." example:"0"`
+	Firmware      *string  `json:"firmware" doc:"Its firmware; null: not told."`
+	Slots         []Spool  `json:"slots" doc:"Its slots, by id."`
 }
 
 // Spool is one place for a spool.
 type Spool struct {
-	ID        int      `json:"id" doc:"0 to 3 within an AMS; 254 and 255: external."`
-	Present   bool     `json:"present"`
-	Type      *string  `json:"type" example:"PLA"`
+	ID        int      `json:"id" doc:"0 to 3 within an AMS; 254 and 255: external." example:"0"`
+	Present   bool     `json:"present" doc:"Something is in it." example:"true"`
+	Type      *string  `json:"type" example:"PLA" doc:"Material; null: not known."`
 	Name      *string  `json:"name" example:"PLA Matte"`
 	Color     *string  `json:"color" doc:"RRGGBBAA" example:"FF6A13FF"`
 	Colors    []string `json:"colors" doc:"Of a spool with several."`
-	PresetID  *string  `json:"preset_id"`
+	PresetID  *string  `json:"preset_id" doc:"The preset of the slicer; null: none."`
 	Remain    *int     `json:"remain" doc:"Percent; null without a chip."`
 	Weight    *int     `json:"weight" doc:"Grams of the full spool."`
 	NozzleMin *int     `json:"nozzle_min" doc:"°C"`
 	NozzleMax *int     `json:"nozzle_max" doc:"°C"`
 	KValue    *float64 `json:"k" doc:"Flow dynamics."`
-	ChipID    *string  `json:"chip_id"`
-	SpoolID   *string  `json:"spool_id"`
+	ChipID    *string  `json:"chip_id" doc:"Id of the chip on the spool; null: none, or not read."`
+	SpoolID   *string  `json:"spool_id" doc:"Id of the spool; null: not read."`
 }
 
 // ActiveSlot says what feeds an extruder.
 type ActiveSlot struct {
 	Extruder int `json:"extruder" doc:"0 right or only, 1 left."`
 	Unit     int `json:"unit" doc:"Id of the AMS; 254 or 255: an external spool; -1: nothing."`
-	Slot     int `json:"slot"`
+	Slot     int `json:"slot" doc:"Number of the slot within the unit."`
 }
 
 // Nozzle is one installed nozzle.
 type Nozzle struct {
 	Extruder int      `json:"extruder" doc:"0 right or only, 1 left."`
 	Diameter *float64 `json:"diameter" doc:"Millimetres."`
-	Type     *string  `json:"type" example:"hardened_steel"`
-	HighFlow bool     `json:"high_flow"`
+	Type     *string  `json:"type" example:"hardened_steel" doc:"Its material; null: not told."`
+	HighFlow bool     `json:"high_flow" doc:"It is a high-flow nozzle."`
 }
 
 // Plate is the state of the build plate.
 type Plate struct {
-	Version int64 `json:"version"`
-	Clear   bool  `json:"clear"`
+	Version int64 `json:"version" doc:"Counts each change; clear-plate takes it." example:"7"`
+	Clear   bool  `json:"clear" doc:"Nothing lies on it."`
 }
 
 // Connection is how the printer is reached.
 type Connection struct {
-	State  string            `json:"state" enum:"no_agent,agent_offline,connecting,online,silent,unreachable,wrong_access_code,wrong_serial,certificate_changed,stopped" doc:"Only online means live."`
+	State  string            `json:"state" enum:"no_agent,agent_offline,connecting,online,silent,unreachable,wrong_access_code,wrong_serial,certificate_changed,stopped" doc:"Only online means live." example:"online"`
 	Detail *string           `json:"detail" doc:"In words."`
-	Since  nullable[instant] `json:"since"`
+	Since  nullable[instant] `json:"since" doc:"Since when it is so; null: not known."`
 }
 
 // The states of a connection that end at the hub already.
@@ -164,7 +164,7 @@ func (s *server) statusRoutes() {
 		id: "refresh_printer_status", method: http.MethodPost, path: "/printers/{id}/refresh-status", tag: tag, summary: "Refresh Printer Status",
 		about: "Asks the printer for a full report, which helps after a spool was swapped. Answers once asked; the report comes as any other does.",
 		needs: farm.Control, limit: auth.ControlClass,
-		errors: []farm.Code{farm.PrinterNotConnected, farm.AgentOffline, farm.OutcomeUnknown},
+		errors: []farm.Code{farm.PrinterNotConnected, farm.AgentOffline, farm.Unsupported, farm.OutcomeUnknown},
 	}, s.refreshStatus)
 }
 

@@ -116,7 +116,7 @@ type body[T any] struct{ Body T }
 
 // ByID is the input of everything that names one resource.
 type ByID struct {
-	ID int64 `path:"id" doc:"Its id."`
+	ID int64 `path:"id" minimum:"1" doc:"Its id." example:"1"`
 }
 
 // Deleted is the answer of every DELETE.

@@ -15,7 +15,7 @@ type User struct {
 	Username  string            `json:"username" doc:"What they sign in with." example:"anna"`
 	Name      string            `json:"name" doc:"As others call them; may be empty." example:"Anna Berg"`
 	Role      farm.Role         `json:"role" enum:"viewer,operator,admin" doc:"viewer: read; operator: read, queue, control; admin: everything." example:"operator"`
-	SiteIDs   *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none."`
+	SiteIDs   *[]int64          `json:"site_ids" doc:"Only these sites; null: all, empty: none." nullable:"true"`
 	Disabled  bool              `json:"disabled" doc:"Neither their sessions nor their keys work."`
 	CreatedAt instant           `json:"created_at"`
 	UpdatedAt instant           `json:"updated_at"`
