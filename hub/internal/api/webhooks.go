@@ -134,7 +134,7 @@ type DeliveryDetail struct {
 
 const webhooksAbout = "Every event is sent by `POST` as `{\"event\", \"timestamp\", \"data\"}`, signed, at least once, of each printer in order. The answer holds the secret, once.\n\n" +
 	"Events: `%s`. How to receive them, with examples, and what is sent of each, is in docs/webhooks.md. " +
-	"An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429."
+	"An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429. There can be 64 webhooks; one more is 409."
 
 func (s *server) webhookRoutes(webhooks Webhooks) {
 	if webhooks == nil {
