@@ -44,6 +44,7 @@ type commands struct {
 
 	Serve       serveCommand       `cmd:"" help:"Run the hub."`
 	Apikey      apikeyCommand      `cmd:"" help:"API keys."`
+	User        userCommand        `cmd:"" help:"People who may sign in."`
 	Enrolment   enrolmentCommand   `cmd:"" help:"Enrolment tokens for agents."`
 	Rebuild     rebuildCommand     `cmd:"" help:"Restore the archives of the database from the object store alone."`
 	S3          s3Command          `cmd:"" name:"s3" help:"The archive for S3 tools."`

@@ -109,6 +109,8 @@ await 20 hub curl -fsS "$url/health"
 
 key=$(bin/bambuddy-hub apikey create --data "$data/hub" --name demo --permissions read,queue,control,admin \
   --limit-read 6000 --limit-write 600 --limit-control 600)
+password=$(bin/bambuddy-hub user create --data "$data/hub" --username demo --role admin 2>/dev/null) ||
+  password=$(bin/bambuddy-hub user reset-password --data "$data/hub" --username demo)
 { read -r s3_key && read -r s3_secret; } < <(bin/bambuddy-hub s3 credentials create --data "$data/hub" --name demo)
 if [ ! -e "$identity" ]; then
   token=$(bin/bambuddy-hub enrolment create --data "$data/hub" --site Workshop 2>"$data/enroll.log")
@@ -134,7 +136,7 @@ cat <<TEXT
 
 Bambuddy is running with six simulated printers.
 
-  page     $url
+  page     $url (user demo, password $password)
   API key  $key
 
   curl -H "X-API-Key: $key" $url/api/v1/printers

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"os"
@@ -82,6 +83,54 @@ func (a *Admin) Close() error { return a.db.Close() }
 func (a *Admin) NewKey(ctx context.Context, name string, permissions []farm.Permission, limits farm.Limits) (farm.Secret, error) {
 	key, _, err := auth.New(auth.Options{Store: a.db}).CreateKey(ctx, auth.NewKey{Name: name, Permissions: permissions, Limits: limits})
 	return key, err
+}
+
+// NewUser makes a person, limited to the named sites (none: not limited). An empty
+// password is replaced by one of the hub's making, which it gives.
+func (a *Admin) NewUser(ctx context.Context, n NewUser) (farm.Secret, error) {
+	sites, err := a.sitesNamed(ctx, n.Sites)
+	if err != nil {
+		return "", err
+	}
+	password := orRandom(n.Password)
+	_, err = auth.New(auth.Options{Store: a.db}).CreateUser(ctx, auth.NewUser{
+		Username: n.Username, Name: n.Name, Role: n.Role, Sites: sites, Password: password,
+	})
+	return password, err
+}
+
+// NewUser is what a person is to be.
+type NewUser struct {
+	Username, Name string
+	Role           farm.Role
+	Sites          []string // names
+	Password       farm.Secret
+}
+
+// ResetPassword gives a person another password (empty: one of the hub's making,
+// which it gives), lets them in again if they were disabled, and ends their sessions.
+func (a *Admin) ResetPassword(ctx context.Context, username string, password farm.Secret) (farm.Secret, error) {
+	people := auth.New(auth.Options{Store: a.db})
+	u, err := people.UserNamed(ctx, username)
+	if err != nil {
+		return "", err
+	}
+	password = orRandom(password)
+	if err := people.ResetPassword(ctx, u, password); err != nil {
+		return "", err
+	}
+	if u.Disabled {
+		u.Disabled = false
+		_, err = people.SaveUser(ctx, u)
+	}
+	return password, err
+}
+
+func orRandom(password farm.Secret) farm.Secret {
+	if password == "" {
+		return farm.Secret(rand.Text())
+	}
+	return password
 }
 
 // NewEnrolment makes a token to enrol an agent at a site, which is made when

@@ -76,7 +76,7 @@ func (a *Admin) NewS3Credential(ctx context.Context, keys []farm.Secret, name st
 	if err != nil {
 		return farm.S3Credential{}, "", err
 	}
-	return s3door.NewCredentials(a.db, box, slog.New(slog.DiscardHandler)).Create(ctx, cmp.Or(name, "bambuddy-hub"), sites)
+	return s3door.NewCredentials(a.db, box, slog.New(slog.DiscardHandler)).Create(ctx, 0, cmp.Or(name, "bambuddy-hub"), sites)
 }
 
 // sitesNamed finds sites; of no names it gives nil, which is all sites.

@@ -29,6 +29,7 @@ type Limits struct {
 // APIKey is a key of an integrator, without the key itself: only its hash is kept.
 type APIKey struct {
 	ID          int64
+	OwnerID     int64 // the person it belongs to and never exceeds; 0: the hub itself
 	Name        string
 	Prefix      string   // the first characters, to recognise it by
 	Hash        [32]byte // SHA-256 of the whole key

@@ -9,6 +9,7 @@ import (
 // handed out once.
 type S3Credential struct {
 	ID         int64
+	OwnerID    int64  // the person it ends with and never exceeds; 0: the hub itself
 	AccessKey  string // public, as AWS's: 20 characters
 	Name       string // what it is for
 	Sites      []int64

@@ -14,16 +14,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"sync"
+	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"golang.org/x/time/rate"
 
 	"bambuddy/hub/internal/auth"
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/registry"
+	"bambuddy/hub/internal/settings"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
@@ -103,6 +107,7 @@ type Deps struct {
 	Projects Projects
 	Current  CurrentPrints
 	S3       S3Credentials
+	Settings *settings.Settings
 	Webhooks Webhooks
 	Auth     *auth.Auth
 	Health   Health
@@ -116,6 +121,7 @@ type Deps struct {
 	Fingerprint string
 	Version     string       // without a v
 	Web         http.Handler // the page for people; nil: none
+	Staging     string       // folder for temporary files; empty: the system's
 	Log         *slog.Logger
 }
 
@@ -131,6 +137,7 @@ type server struct {
 	projects    Projects
 	current     CurrentPrints
 	s3          S3Credentials
+	settings    *settings.Settings
 	webhooks    Webhooks
 	auth        *auth.Auth
 	ending      <-chan struct{}
@@ -138,12 +145,21 @@ type server struct {
 	fingerprint string
 	log         *slog.Logger
 
+	foreign *http.CrossOriginProtection // refuses what another site makes a browser do
+	media   []*regexp.Regexp            // paths that media links may open
+	grants  chan struct{}               // holds one: the change of who may what under way
+
 	huma   huma.API
 	faults []error // what is wrong with the routes, found while they are registered
 	health healthCheck
 	feed   feed
 
+	strangers *rate.Limiter // entries of the audit of callers that nobody knows
+	leftOut   atomic.Int64  // such entries that were one too many
+
 	downloads downloads
+	staging   string // folder for temporary files
+	printers  printerCache
 	spec      func() ([]byte, error)
 }
 
@@ -160,12 +176,13 @@ func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
-		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, webhooks: d.Webhooks,
-		ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
+		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, webhooks: d.Webhooks, settings: d.Settings,
+		foreign: http.NewCrossOriginProtection(), grants: make(chan struct{}, 1), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
+		printers: printerCache{latest: map[int64]shownPrinter{}}, strangers: strangers(), staging: d.Staging,
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
-	r.Use(observe(d.Log), harden, middleware.StripSlashes, middleware.GetHead)
+	r.Use(observe(d.Log), impatient, harden, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
 	unrouted := s.unrouted(r, d.Web)
 	r.NotFound(unrouted)
 	r.MethodNotAllowed(unrouted)
@@ -194,7 +211,11 @@ func (s *server) routes() {
 	s.agentRoutes()
 	s.enrolmentRoutes()
 	s.eventRoutes()
+	s.signInRoutes()
+	s.userRoutes()
 	s.keyRoutes()
+	s.settingRoutes()
+	s.mediaLinkRoutes()
 	s.auditRoutes()
 	s.systemRoutes()
 }

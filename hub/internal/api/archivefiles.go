@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -69,17 +68,17 @@ func (s *server) archiveFileRoutes(tag string) {
 	})
 	register(s, route{
 		id: "get_archive_thumbnail", method: http.MethodGet, path: "/archives/{id}/thumbnail", tag: tag, summary: "Get Thumbnail",
-		about: "The picture of the plate.", needs: farm.Read, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The picture."),
+		about: "The picture of the plate.", needs: farm.Read, media: true, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The picture."),
 	}, func(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 		return s.serveFile(ctx, in.ID, farm.RoleThumbnail)
 	})
 	register(s, route{
 		id: "get_archive_photo", method: http.MethodGet, path: "/archives/{id}/photos/{n}", tag: tag, summary: "Get Photo",
-		about: "What the printer's camera saw at the end; n counts from 1.", needs: farm.Read, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The photo."),
+		about: "What the printer's camera saw at the end; n counts from 1.", needs: farm.Read, media: true, limit: auth.ReadClass, errors: gone, responses: binary("image/jpeg", "The photo."),
 	}, s.getPhoto)
 	register(s, route{
 		id: "get_archive_timelapse", method: http.MethodGet, path: "/archives/{id}/timelapse", tag: tag, summary: "Get Timelapse",
-		about: "The video, as the printer made it: MP4 or, of a P1 or A1, AVI.", needs: farm.Read, limit: auth.ReadClass, errors: gone, responses: binary("video/mp4", "The video."),
+		about: "The video, as the printer made it: MP4 or, of a P1 or A1, AVI.", needs: farm.Read, media: true, limit: auth.ReadClass, errors: gone, responses: binary("video/mp4", "The video."),
 	}, func(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 		return s.serveFile(ctx, in.ID, farm.RoleTimelapse)
 	})
@@ -102,10 +101,6 @@ func (s *server) getPhoto(ctx context.Context, in *photoInput) (*huma.StreamResp
 		return nil, farm.Errorf(farm.FileUnavailable, "archive %d has no photo %d", in.ID, in.N)
 	}
 	return s.serveFile(ctx, in.ID, farm.RoleFinish)
-}
-
-func attachment(name string) string {
-	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
 }
 
 // patientWriter gives each write its time, so that a client that takes nothing for a
@@ -152,21 +147,7 @@ func (s *server) exportArchives(ctx context.Context, in *exportInput) (*huma.Str
 	if in.Format == "xlsx" {
 		write = s.archive.WriteXLSX
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		r, w := humachi.Unwrap(hc)
-		h := w.Header()
-		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", attachment("archives_"+time.Now().UTC().Format("20060102_150405")+"."+in.Format))
-		if r.Method == http.MethodHead {
-			return
-		}
-		out := &patientWriter{ResponseWriter: w, rc: http.NewResponseController(w)}
-		defer out.done()
-		if err := write(ctx, out, q); err != nil {
-			s.log.Warn("an export broke off", "err", err)
-			panic(http.ErrAbortHandler) //nolint:forbidigo // as above
-		}
-	}}, nil
+	return s.export("archives", in.Format, func(w io.Writer) error { return write(ctx, w, q) }), nil
 }
 
 type uploadInput struct {
@@ -250,17 +231,6 @@ func filePart(r *http.Request) (*multipart.Part, error) {
 		return part, nil
 	}
 	return nil, farm.Errorf(farm.Invalid, "file: too many fields before it")
-}
-
-// patientBody gives each read its time.
-type patientBody struct {
-	io.ReadCloser
-	rc *http.ResponseController
-}
-
-func (p *patientBody) Read(b []byte) (int, error) {
-	_ = p.rc.SetReadDeadline(time.Now().Add(6 * bodyTimeout)) // a writer without deadlines is a test's
-	return p.ReadCloser.Read(b)
 }
 
 func plateOf(p threemf.Plate) ArchivePlate {

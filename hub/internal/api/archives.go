@@ -51,7 +51,7 @@ type Archive struct {
 	FileSize   *int64  `json:"file_size" doc:"Bytes of the 3MF."`
 	FileStatus string  `json:"file_status" enum:"pending,stored,unavailable" doc:"Where the 3MF stands."`
 	FileError  *string `json:"file_error" doc:"Why it is unavailable, or what holds it up."`
-	Duplicate  *int64  `json:"duplicate_of" doc:"The first archive with the same 3MF."`
+	Duplicate  *int64  `json:"duplicate_of" doc:"The first archive with the same 3MF; null as well when the caller does not see that one."`
 
 	Plate             *int64            `json:"plate"`
 	Filaments         []ArchiveFilament `json:"filaments"`
@@ -127,7 +127,7 @@ func (s *server) archiveRoutes() {
 	register(s, route{
 		id: "export_archives", method: http.MethodGet, path: "/archives/export", tag: tag, summary: "Export Archives",
 		about: "All that the filters find, as a file. Cells that a spreadsheet would take for a formula begin with an apostrophe.",
-		needs: farm.Read, limit: auth.ReadClass, errors: []farm.Code{farm.Invalid},
+		needs: farm.Read, limit: auth.ReadClass, errors: []farm.Code{farm.Invalid}, audit: true,
 		responses: binary("application/octet-stream", "The file: CSV (RFC 4180) or XLSX, the same rows."),
 	}, s.exportArchives)
 	register(s, route{
@@ -189,6 +189,9 @@ func (s *server) listArchives(ctx context.Context, in *listArchivesInput) (*list
 	if err != nil {
 		return nil, err
 	}
+	if err := s.hideOthers(ctx, page.Prints); err != nil {
+		return nil, err
+	}
 	return &listArchivesOutput{Total: page.Total, Next: page.Next, Body: Archives{
 		Total: page.Total, Archives: mapped(page.Prints, s.archiveOf), Next: orNull(page.Next),
 	}}, nil
@@ -208,7 +211,7 @@ func (f ArchiveFilter) query(ctx context.Context) (farm.PrintQuery, error) {
 	if q.Status, err = statusFilter(f.Status); err != nil {
 		return q, err
 	}
-	q.From, q.To, err = period(orElse(f.StartDate, f.DateFrom), orElse(f.EndDate, f.DateTo), f.TZ)
+	q.From, q.To, err = period(bounds{"start_date", orElse(f.StartDate, f.DateFrom)}, bounds{"end_date", orElse(f.EndDate, f.DateTo)}, f.TZ)
 	return q, err
 }
 
@@ -235,23 +238,26 @@ func statusFilter(word string) (farm.PrintStatus, error) {
 	}
 }
 
+// bounds is a bound of a filter as it was written, with the name of its parameter.
+type bounds struct{ field, text string }
+
 // period reads the bounds of a filter: bare days are whole ones in a time zone,
 // moments are inclusive to the second. to is exclusive.
-func period(first, last, zone string) (from, to time.Time, err error) {
+func period(first, last bounds, zone string) (from, to time.Time, err error) {
 	place := time.UTC
 	if zone != "" {
 		if place, err = time.LoadLocation(zone); err != nil || zone == "Local" {
 			return from, to, farm.Errorf(farm.Invalid, "tz: not a time zone, as Europe/Berlin")
 		}
 	}
-	if from, _, err = bound("start_date", first, place); err != nil {
+	if from, _, err = bound(first.field, first.text, place); err != nil {
 		return from, to, err
 	}
-	if _, to, err = bound("end_date", last, place); err != nil {
+	if _, to, err = bound(last.field, last.text, place); err != nil {
 		return from, to, err
 	}
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
-		return from, to, farm.Errorf(farm.Invalid, "start_date: after end_date")
+		return from, to, farm.Errorf(farm.Invalid, "%s: after %s", first.field, last.field)
 	}
 	return from, to, nil
 }
@@ -288,12 +294,43 @@ func (s *server) seenPrint(ctx context.Context, id int64) (farm.Print, error) {
 	return p, err
 }
 
+// hideOthers takes away what prints say of archives that the caller does not see: that
+// somebody else has the same 3MF.
+func (s *server) hideOthers(ctx context.Context, prints []farm.Print) error {
+	who := auth.From(ctx)
+	if who.AllPrinters() && who.Sites() == nil {
+		return nil
+	}
+	seen := map[int64]bool{}
+	for i := range prints {
+		for _, other := range []*int64{&prints[i].Duplicate, &prints[i].SourceID} {
+			sees, known := seen[*other]
+			if !known && *other != 0 {
+				p, err := s.prints.Print(ctx, *other)
+				if err != nil && !farm.Is(err, farm.NotFound) {
+					return err
+				}
+				sees = err == nil && who.SeesPrint(p)
+				seen[*other] = sees
+			}
+			if !sees {
+				*other = 0
+			}
+		}
+	}
+	return nil
+}
+
 func (s *server) detail(ctx context.Context, p farm.Print) (*body[ArchiveDetail], error) {
 	files, err := s.prints.PrintFiles(ctx, p.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := ArchiveDetail{Archive: s.archiveOf(p), Files: []ArchiveFile{}}
+	one := []farm.Print{p}
+	if err := s.hideOthers(ctx, one); err != nil {
+		return nil, err
+	}
+	out := ArchiveDetail{Archive: s.archiveOf(one[0]), Files: []ArchiveFile{}}
 	for _, f := range files {
 		one := ArchiveFile{
 			Role: f.Role, Status: string(f.Status), Size: orNull(f.Size), Error: orNull(f.Reason), MediaType: orNull(f.MediaType),

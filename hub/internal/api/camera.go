@@ -46,18 +46,18 @@ func (s *server) cameraRoutes() {
 	register(s, route{
 		id: "stream_camera", method: http.MethodGet, path: "/printers/{id}/camera/stream", tag: tag, summary: "Stream (MJPEG)",
 		about: "Pictures one after the other, as `multipart/x-mixed-replace`. Counted once. A reader that is slow misses pictures; the camera of a P1 or A1 gives about one a second.",
-		needs: farm.Read, limit: auth.ReadClass, errors: append([]farm.Code{farm.Invalid, farm.FFmpegMissing}, cameraErrors...),
+		needs: farm.Read, media: true, limit: auth.ReadClass, errors: append([]farm.Code{farm.Invalid, farm.FFmpegMissing}, cameraErrors...),
 		responses: binary("multipart/x-mixed-replace", "JPEG pictures without end. Each part has its Content-Type and Content-Length."),
 	}, s.streamCamera)
 	register(s, route{
 		id: "stream_camera_video", method: http.MethodGet, path: "/printers/{id}/camera/h264", tag: tag, summary: "Stream (H.264)",
-		about: h264About, needs: farm.Read, limit: auth.ReadClass, errors: append([]farm.Code{farm.Invalid}, cameraErrors...),
+		about: h264About, needs: farm.Read, media: true, limit: auth.ReadClass, errors: append([]farm.Code{farm.Invalid}, cameraErrors...),
 		responses: binary("video/h264", "Annex B, or frames as asked for."),
 	}, s.streamH264)
 	register(s, route{
 		id: "get_camera_snapshot", method: http.MethodGet, path: "/printers/{id}/camera/snapshot", tag: tag, summary: "Snapshot",
 		about: "One JPEG within 5 seconds. Callers at the same time share one.",
-		needs: farm.Read, limit: auth.ReadClass, errors: append([]farm.Code{farm.FFmpegMissing}, cameraErrors...),
+		needs: farm.Read, media: true, limit: auth.ReadClass, errors: append([]farm.Code{farm.FFmpegMissing}, cameraErrors...),
 		responses: binary("image/jpeg", "The picture."),
 	}, s.snapshot)
 	register(s, route{

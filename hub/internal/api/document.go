@@ -2,17 +2,19 @@ package api
 
 import (
 	"github.com/danielgtaylor/huma/v2"
+
+	"bambuddy/hub/internal/auth"
 )
 
 const about = `Everything a Bambuddy hub knows and does, for programs and for its own page.
 
 All paths lie below ` + "`/api/v1`" + ` and answer with and without a trailing slash.
 
-**Keys.** Send an API key as ` + "`X-API-Key: bb_…`" + ` or ` + "`Authorization: Bearer bb_…`" + `. Each operation names the permission it needs in ` + "`x-permission`" + `.
+**Keys.** Send an API key as ` + "`X-API-Key: bb_…`" + ` or ` + "`Authorization: Bearer bb_…`" + `. People sign in with ` + "`POST /auth/login`" + ` and get a session cookie instead. Each operation names the permission it needs in ` + "`x-permission`" + `.
 
 **Errors** are always ` + "`{\"detail\", \"code\"}`" + `. A resource outside of a key's scope is 404.
 
-**Limits** are counted per key and clock minute, by the class in ` + "`x-rate-limit`" + `: read 100, write 30, control 10 unless the key has its own. Refusals other than 429 count as well.
+**Limits** are counted per key or person and clock minute, by the class in ` + "`x-rate-limit`" + `: read 100, write 30, control 10 unless the key has its own. Refusals other than 429 count as well.
 
 **Units.** Durations are whole seconds, temperatures °C, filament grams, times RFC 3339 in UTC. What is not known, or has no sensor, is null.
 
@@ -39,12 +41,17 @@ func document(version string) huma.Config {
 		{Name: "Sites", Description: "Places with printers."},
 		{Name: "Agents", Description: "The programs beside the printers, and how they join."},
 		{Name: "Events", Description: "Everything that happens, as it happens."},
-		{Name: "API Keys", Description: "Who may call."},
+		{Name: "Sign-in", Description: "People and their sessions."},
+		{Name: "Users", Description: "People who may sign in."},
+		{Name: "API Keys", Description: "Programs that may call."},
+		{Name: "Settings", Description: "What the hub goes by, changed while it runs."},
+		{Name: "Audit", Description: "Who has changed what."},
 		{Name: "System", Description: "The hub itself."},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"ApiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, as it is."},
-		"Bearer": {Type: "http", Scheme: "bearer", Description: "An API key as a bearer token."},
+		"ApiKey":  {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, as it is."},
+		"Session": {Type: "apiKey", In: "cookie", Name: auth.SessionCookie, Description: "The session of a person who has signed in. It is not taken for writes that another site makes a browser send."},
+		"Bearer":  {Type: "http", Scheme: "bearer", Description: "An API key as a bearer token."},
 	}
 	cfg.Components.Headers = map[string]*huma.Header{
 		"X-RateLimit-Limit":     {Description: "Requests a minute allowed in this route's class.", Schema: &huma.Schema{Type: huma.TypeInteger}},

@@ -13,6 +13,7 @@ import (
 // Key is a key without the key itself.
 type Key struct {
 	ID          int64             `json:"id"`
+	OwnerID     *int64            `json:"owner_id" doc:"The person it belongs to: it never exceeds them, and ends with them. Null: the hub's own."`
 	Name        string            `json:"name" example:"Home automation"`
 	Prefix      string            `json:"prefix" doc:"How the key begins, to recognise it by." example:"bb_x4Kq9R"`
 	Permissions []farm.Permission `json:"permissions" enum:"read,queue,control,admin"`
@@ -66,11 +67,15 @@ func (s *server) keyRoutes() {
 	register(s, route{
 		id: "create_api_key", method: http.MethodPost, path: "/api-keys", tag: tag, summary: "Create API Key",
 		about: "The answer holds the key, once.", needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound},
-	}, s.createKey)
+	}, granted(s, s.createKey))
 	register(s, route{
 		id: "update_api_key", method: http.MethodPatch, path: "/api-keys/{id}", tag: tag, summary: "Update API Key",
 		about: "Open event streams of the key end when its permissions or scope change.", needs: farm.Admin, limit: auth.WriteClass,
-	}, s.updateKey)
+	}, granted(s, s.updateKey))
+	register(s, route{
+		id: "rotate_api_key", method: http.MethodPost, path: "/api-keys/{id}/rotate", tag: tag, summary: "Rotate API Key",
+		about: "Gives the key another secret, which the answer holds, once. The one before ends at once.", needs: farm.Admin, limit: auth.WriteClass,
+	}, granted(s, s.rotateKey))
 	register(s, route{
 		id: "delete_api_key", method: http.MethodDelete, path: "/api-keys/{id}", tag: tag, summary: "Delete API Key",
 		about: "It ends at once; its open event streams as well.", needs: farm.Admin, limit: auth.WriteClass,
@@ -90,11 +95,14 @@ func (s *server) listKeys(ctx context.Context, in *Page) (*listing[Key], error) 
 
 func (s *server) createKey(ctx context.Context, in *struct{ Body NewKey }) (*body[CreatedKey], error) {
 	b := in.Body
+	owner, _ := auth.From(ctx).User()
 	n := auth.NewKey{
-		Name: b.Name, Permissions: b.Permissions, Printers: b.PrinterIDs.Value, Sites: b.SiteIDs.Value,
+		OwnerID: owner.ID, Name: b.Name, Permissions: b.Permissions, Printers: b.PrinterIDs.Value, Sites: b.SiteIDs.Value,
 		Limits: farm.Limits(b.Limits), ExpiresAt: b.ExpiresAt.Value,
 	}
-	if err := mayGive(ctx, farm.APIKey{Permissions: n.Permissions, Printers: n.Printers, Sites: n.Sites}); err != nil {
+	if err := mayGive(ctx, farm.APIKey{
+		Permissions: n.Permissions, Printers: n.Printers, Sites: n.Sites, Limits: n.Limits, ExpiresAt: n.ExpiresAt,
+	}); err != nil {
 		return nil, err
 	}
 	if err := s.areThere(ctx, n.Printers, n.Sites, farm.APIKey{}); err != nil {
@@ -137,6 +145,17 @@ func (s *server) updateKey(ctx context.Context, in *updateKeyInput) (*body[Key],
 	return &body[Key]{keyOf(k)}, nil
 }
 
+func (s *server) rotateKey(ctx context.Context, in *ByID) (*body[CreatedKey], error) {
+	if _, err := s.key(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	secret, k, err := s.auth.RotateKey(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &body[CreatedKey]{CreatedKey{Key: keyOf(k), Secret: secret.Reveal()}}, nil
+}
+
 func (s *server) deleteKey(ctx context.Context, in *ByID) (*body[Deleted], error) {
 	if _, err := s.key(ctx, in.ID); err != nil {
 		return nil, err
@@ -152,7 +171,7 @@ func (s *server) deleteKey(ctx context.Context, in *ByID) (*body[Deleted], error
 // before stays, though it be gone since.
 func (s *server) areThere(ctx context.Context, printers, sites []int64, was farm.APIKey) error {
 	for _, id := range printers {
-		if _, ok := s.fleet.View(id); !ok && !slices.Contains(was.Printers, id) {
+		if _, err := s.view(ctx, id); err != nil && !slices.Contains(was.Printers, id) {
 			return farm.Errorf(farm.NotFound, "printer_ids: there is no printer %d", id)
 		}
 	}
@@ -179,22 +198,22 @@ func (s *server) key(ctx context.Context, id int64) (farm.APIKey, error) {
 func mayGive(ctx context.Context, k farm.APIKey) error {
 	switch auth.From(ctx).Exceeds(k) {
 	case "permissions":
-		return farm.Errorf(farm.Forbidden, "permissions: a key cannot give more than it has")
+		return farm.Errorf(farm.Forbidden, "permissions: you cannot give more than you have")
 	case "printers":
-		return farm.Errorf(farm.Forbidden, "printer_ids: a key cannot give more than it has")
+		return farm.Errorf(farm.Forbidden, "printer_ids: you cannot give more than you have")
 	case "sites":
-		return farm.Errorf(farm.Forbidden, "site_ids: a key cannot give more than it has")
+		return farm.Errorf(farm.Forbidden, "site_ids: you cannot give more than you have")
 	case "limits":
-		return farm.Errorf(farm.Forbidden, "limits: a key cannot give more than it has")
+		return farm.Errorf(farm.Forbidden, "limits: you cannot give more than you have")
 	case "expiry":
-		return farm.Errorf(farm.Forbidden, "expires_at: a key cannot give or gain more time than it has")
+		return farm.Errorf(farm.Forbidden, "expires_at: you cannot give more time than you have")
 	}
 	return nil
 }
 
 func keyOf(k farm.APIKey) Key {
 	out := Key{
-		ID: k.ID, Name: k.Name, Prefix: k.Prefix, Permissions: k.Permissions, Limits: KeyLimits(k.Limits),
+		ID: k.ID, OwnerID: orNull(k.OwnerID), Name: k.Name, Prefix: k.Prefix, Permissions: k.Permissions, Limits: KeyLimits(k.Limits),
 		CreatedAt: instant{k.CreatedAt}, ExpiresAt: someTime(k.ExpiresAt), LastUsedAt: someTime(k.LastUsedAt),
 	}
 	if k.Printers != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -25,8 +24,14 @@ import (
 type notes struct {
 	id     string
 	caller string // name
-	kind   string // "key", "user"; "": nobody known
+	kind   string // as Principal.Kind tells; "": nobody known
+	origin auth.Origin
+	secure bool // it came over TLS
 	err    *Error
+
+	account              string // name that was given at a sign-in
+	fields               []string
+	method, path, remote string // as the audit has them
 }
 
 type notesKey struct{}
@@ -58,7 +63,9 @@ func observe(log *slog.Logger) func(http.Handler) http.Handler {
 				_, _ = rand.Read(b[:]) // it never fails: the runtime ends the process first
 				n.id = hex.EncodeToString(b[:])
 			}
+			n.origin, n.secure = auth.Origin{Address: r.RemoteAddr, Agent: r.UserAgent()}, clientScheme(r.Context()) == "https"
 			w.Header().Set("X-Request-Id", n.id)
+			n.method, n.path, n.remote = r.Method, tidy(r.URL.Path, maxAuditPath), remoteOf(r)
 			r = r.WithContext(context.WithValue(r.Context(), notesKey{}, n))
 			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 			began := time.Now()
@@ -109,25 +116,15 @@ func access(r *http.Request, w middleware.WrapResponseWriter, n *notes, began ti
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// harden sets what a browser should know of every answer.
-func harden(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
 // unrouted answers what no route takes: 404, or 405 with the methods there are.
 // A page for people may lie beside the API. Such requests count as any others do,
 // so that guessing paths is as slow as anything else; OPTIONS and /health are free.
 func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimSuffix(r.URL.Path, "/")
+		if r.URL.RawPath != "" { // as chi does: what is escaped is not what it stands for
+			path = strings.TrimSuffix(r.URL.RawPath, "/")
+		}
 		var allowed []string
 		for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			look := m
@@ -149,7 +146,8 @@ func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc
 			return
 		}
 		free := r.Method == http.MethodOptions || path == "/health" || path == base+"/health"
-		if !free && !s.admitted(w, r, s.countUnrouted(r, reading)) {
+		if !free && !s.admitUnrouted(w, r, reading) {
+			refuse(w, r)
 			return
 		}
 		if len(allowed) == 0 {
@@ -161,20 +159,16 @@ func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc
 	}
 }
 
-// countUnrouted counts a request no route takes: for the key it carries, else for
-// its address.
-func (s *server) countUnrouted(r *http.Request, reading bool) auth.Decision {
+// admitUnrouted counts a request no route takes: for the caller, else for the address.
+func (s *server) admitUnrouted(w http.ResponseWriter, r *http.Request, reading bool) bool {
 	class := auth.WriteClass
 	if reading {
 		class = auth.ReadClass
 	}
 	p, err := s.auth.Authenticate(r.Context(), r.Header)
-	if err != nil { // none, a wrong one, or no way to tell: what is answered is the same
-		return s.auth.TakeAddr(r.RemoteAddr, class)
+	if err != nil { // nobody, or no way to tell: what is answered is the same
+		return s.auth.AdmitAddr(w, r, class)
 	}
 	noteCaller(r.Context(), p)
-	return s.auth.Take(p, class)
+	return s.auth.Admit(w, r, p, class)
 }
-
-// retryAfter is the whole seconds until a moment, at least 1.
-func retryAfter(t time.Time) int { return max(1, int(math.Ceil(time.Until(t).Seconds()))) }

@@ -124,15 +124,26 @@ type listPrintersInput struct {
 	SiteID int64 `query:"site_id" doc:"Only this site's."`
 }
 
-func (s *server) listPrinters(ctx context.Context, in *listPrintersInput) (*listing[Printer], error) {
-	who := auth.From(ctx)
-	views := slices.DeleteFunc(s.fleet.Views(), func(v fleet.View) bool {
+// listPrintersOutput is a listing of printers.
+type listPrintersOutput struct {
+	Total int `header:"X-Total-Count" doc:"How many there are without limit and offset."`
+	Body  printerList
+}
+
+func (s *server) listPrinters(ctx context.Context, in *listPrintersInput) (*listPrintersOutput, error) {
+	who, views := auth.From(ctx), s.fleet.Views()
+	s.printers.keep(views)
+	views = slices.DeleteFunc(views, func(v fleet.View) bool {
 		return !who.Sees(v.Printer.ID, v.Printer.SiteID) || (in.SiteID != 0 && v.Printer.SiteID != in.SiteID)
 	})
 	wanted := paged(views, in.Page)
-	out := &listing[Printer]{Total: wanted.Total, Body: make([]Printer, len(wanted.Body))}
+	out := &listPrintersOutput{Total: wanted.Total, Body: make(printerList, len(wanted.Body))}
 	for i, v := range wanted.Body {
-		out.Body[i] = s.printerOf(v)
+		one, err := s.shown(v)
+		if err != nil {
+			return nil, err
+		}
+		out.Body[i] = one
 	}
 	return out, nil
 }

@@ -20,6 +20,7 @@ import (
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/registry"
+	"bambuddy/hub/internal/settings"
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
@@ -67,8 +68,8 @@ func newRig(t testing.TB, change ...func(*Deps)) *rig {
 	r.prints = &memPrints{}
 	deps := Deps{
 		Registry: r.registry, Fleet: r.fleet, Links: r.links, Cameras: camera.New(r.links, log), Events: r.events, Audit: r.audit, Auth: r.auth,
-		Health: Health{Database: func(context.Context) error { return r.dbErr }},
-		Ending: r.ending, Version: "test", Log: log,
+		Health:   Health{Database: func(context.Context) error { return r.dbErr }},
+		Settings: settings.New(settings.Options{Store: &memSettings{}, Log: log}), Ending: r.ending, Version: "test", Log: log,
 	}
 	r.prints.archives(t, &deps)
 	for _, c := range change {
@@ -192,9 +193,12 @@ func (r *rig) wantError(a answer, code farm.Code, mentions string) {
 
 // keyStore is auth's store in memory.
 type keyStore struct {
+	auth.People
 	mu   sync.Mutex
 	rows []farm.APIKey
 	err  error
+
+	read func() // called when a key has been read by its id
 }
 
 func (s *keyStore) CreateKey(_ context.Context, k farm.APIKey) (farm.APIKey, error) {
@@ -224,7 +228,11 @@ func (s *keyStore) find(match func(farm.APIKey) bool) (farm.APIKey, error) {
 }
 
 func (s *keyStore) Key(_ context.Context, id int64) (farm.APIKey, error) {
-	return s.find(func(k farm.APIKey) bool { return k.ID == id })
+	k, err := s.find(func(k farm.APIKey) bool { return k.ID == id })
+	if s.read != nil {
+		s.read()
+	}
+	return k, err
 }
 
 func (s *keyStore) KeyByHash(_ context.Context, hash [32]byte) (farm.APIKey, error) {
@@ -240,6 +248,18 @@ func (s *keyStore) UpdateKey(_ context.Context, k farm.APIKey) error {
 		}
 	}
 	return s.err
+}
+
+func (s *keyStore) ReplaceKey(_ context.Context, id int64, prefix string, hash [32]byte) (farm.APIKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.rows {
+		if s.rows[i].ID == id {
+			s.rows[i].Prefix, s.rows[i].Hash = prefix, hash
+			return s.rows[i], s.err
+		}
+	}
+	return farm.APIKey{}, farm.Errorf(farm.NotFound, "no such key")
 }
 
 func (s *keyStore) DeleteKey(_ context.Context, id int64) error {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -36,6 +37,8 @@ type route struct {
 	limit  auth.Class
 	public bool // no key; needs is empty then
 	free   bool // not counted; only /health
+	audit  bool // written into the audit though it changes nothing, or though nobody knows the caller
+	media  bool // what an <img> or <video> shows: a media link opens it as well
 
 	takesBody bool                      // told by the type of its input
 	multipart bool                      // takes a form with a file, which its handler reads as it comes
@@ -61,6 +64,8 @@ func (rt route) check() error {
 		return fmt.Errorf("route %s: needs either a permission or to be public", rt.id)
 	case !rt.public && !slices.Contains(farm.Permissions, rt.needs):
 		return fmt.Errorf("route %s: no such permission %q", rt.id, rt.needs)
+	case rt.public && changes(rt.method) && !rt.audit:
+		return fmt.Errorf("route %s: what everybody may change must be in the audit", rt.id)
 	case rt.free && rt.limit == "":
 		return nil
 	case rt.limit != want:
@@ -88,6 +93,9 @@ func register[I, O any](s *server, rt route, handle func(context.Context, *I) (*
 		}
 		e := asError(err)
 		note(ctx).err = e
+		if wait := new(auth.ThrottledError); errors.As(err, &wait) {
+			return nil, huma.ErrorWithHeaders(e, http.Header{"Retry-After": {strconv.Itoa(int(wait.Wait.Seconds()))}})
+		}
 		return nil, e
 	})
 	if rt.multipart { // only now, or huma would read the body itself, whole
@@ -125,7 +133,7 @@ func (rt route) operation() huma.Operation {
 		op.DefaultStatus = http.StatusCreated
 	}
 	if !rt.public {
-		op.Security = []map[string][]string{{"ApiKey": {}}, {"Bearer": {}}}
+		op.Security = []map[string][]string{{"ApiKey": {}}, {"Bearer": {}}, {"Session": {}}}
 		op.Extensions = map[string]any{"x-permission": rt.needs, "x-rate-limit": rt.limit}
 	}
 	return op
@@ -207,7 +215,10 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.RequestBody != nil {
 		h = readBody(op.RequestBody.Required, h)
 	}
-	h = a.server.gate(rt, h)
+	h = a.server.audited(rt, a.server.gate(rt, h))
+	if rt.media {
+		a.server.media = append(a.server.media, mediaPath(op.Path))
+	}
 	a.router.Method(op.Method, base+routed(op.Path), h)
 	if rt.rooted {
 		a.router.Method(op.Method, op.Path, h)
@@ -222,45 +233,60 @@ func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.S
 func (s *server) gate(rt route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rt.public {
-			if rt.free || s.admitted(w, r, s.auth.TakeAddr(r.RemoteAddr, rt.limit)) {
+			switch {
+			case rt.free:
+				next.ServeHTTP(w, r)
+			case !s.auth.AdmitAddr(w, r, rt.limit):
+				refuse(w, r)
+			case s.foreign.Check(r) != nil:
+				writeError(w, r, errForeignSite())
+			default:
 				next.ServeHTTP(w, r)
 			}
 			return
 		}
-		p, err := s.auth.Authenticate(r.Context(), r.Header)
+		p, err := s.caller(rt, r)
 		switch {
 		case farm.Is(err, farm.Unauthorized):
-			if s.admitted(w, r, s.auth.TakeAddr(r.RemoteAddr, rt.limit)) {
-				writeError(w, r, err)
+			if !s.auth.AdmitAddr(w, r, rt.limit) {
+				refuse(w, r)
+				return
 			}
+			writeError(w, r, err)
 			return
 		case err != nil:
 			writeError(w, r, err)
 			return
 		}
 		noteCaller(r.Context(), p)
-		if !s.admitted(w, r, s.auth.Take(p, rt.limit)) {
-			return
+		switch {
+		case !s.auth.Admit(w, r, p, rt.limit):
+			refuse(w, r)
+		case p.SessionID() != 0 && s.foreign.Check(r) != nil: // a browser sends the cookie whoever made it ask
+			writeError(w, r, errForeignSite())
+		case !p.May(rt.needs):
+			writeError(w, r, farm.Errorf(farm.Forbidden, "you lack the permission %q", rt.needs))
+		default:
+			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
 		}
-		if !p.May(rt.needs) {
-			writeError(w, r, farm.Errorf(farm.Forbidden, "this key lacks the permission %q", rt.needs))
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
 	})
 }
 
-// admitted writes the rate limit headers, and the refusal when the limit is used up.
-func (s *server) admitted(w http.ResponseWriter, r *http.Request, d auth.Decision) bool {
-	h := w.Header()
-	h.Set("X-RateLimit-Limit", strconv.Itoa(d.Limit))
-	h.Set("X-RateLimit-Remaining", strconv.Itoa(d.Remaining))
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(d.Reset.Unix(), 10))
-	if d.Allowed {
-		return true
+// caller finds who calls: by key or session, and at media by a link.
+func (s *server) caller(rt route, r *http.Request) (auth.Principal, error) {
+	keyless := r.Header.Get("X-API-Key") == "" && r.Header.Get("Authorization") == ""
+	if q := r.URL.Query(); rt.media && keyless && auth.IsMediaLink(q) {
+		return s.auth.FollowLink(r.Context(), strings.TrimSuffix(r.URL.Path, "/"), q)
 	}
-	wait := retryAfter(d.Reset)
-	h.Set("Retry-After", strconv.Itoa(wait))
-	writeError(w, r, farm.Errorf(farm.RateLimited, "more than %d requests a minute; try again in %d s", d.Limit, wait))
-	return false
+	return s.auth.Authenticate(r.Context(), r.Header)
+}
+
+func errForeignSite() error {
+	return farm.Errorf(farm.Forbidden, "another site may not do this in your name")
+}
+
+// refuse answers who has used up the limit, of which the headers are set.
+func refuse(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	writeError(w, r, farm.Errorf(farm.RateLimited, "more than %s requests a minute; try again in %s s", h.Get("X-RateLimit-Limit"), h.Get("Retry-After")))
 }

@@ -11,7 +11,7 @@ import (
 
 // S3Credentials are what S3 tools read the archive with.
 type S3Credentials interface {
-	Create(ctx context.Context, name string, sites []int64) (farm.S3Credential, farm.Secret, error)
+	Create(ctx context.Context, ownerID int64, name string, sites []int64) (farm.S3Credential, farm.Secret, error)
 	List(ctx context.Context) ([]farm.S3Credential, error)
 	Revoke(ctx context.Context, id int64) error
 }
@@ -19,6 +19,7 @@ type S3Credentials interface {
 // S3Credential is a credential without its secret.
 type S3Credential struct {
 	ID         int64             `json:"id"`
+	OwnerID    *int64            `json:"owner_id" doc:"The person it belongs to: it never sees more than they do, and ends with them. Null: the hub's own."`
 	Name       string            `json:"name" example:"Backup"`
 	AccessKey  string            `json:"access_key" example:"BBQ5X2M7K4J6N3P8R9S3"`
 	SiteIDs    *[]int64          `json:"site_ids" doc:"Only the buckets of these sites; null: all, empty: none."`
@@ -50,9 +51,9 @@ func (s *server) s3CredentialRoutes(credentials S3Credentials) {
 	}, h.list)
 	register(s, route{
 		id: "create_s3_credential", method: http.MethodPost, path: "/s3-credentials", tag: tag, summary: "Create S3 Credential",
-		about: "To read the archive with S3 tools. The answer holds the secret, once.",
+		about: "To read the archive with S3 tools; who makes it must be allowed to read. The answer holds the secret, once. Not with a key that expires.",
 		needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound},
-	}, h.create)
+	}, granted(h.server, h.create))
 	register(s, route{
 		id: "delete_s3_credential", method: http.MethodDelete, path: "/s3-credentials/{id}", tag: tag, summary: "Delete S3 Credential",
 		about: "It ends at once.", needs: farm.Admin, limit: auth.WriteClass,
@@ -98,14 +99,21 @@ func (h s3Handlers) create(ctx context.Context, in *struct{ Body NewS3Credential
 	if err := runsFarm(ctx); err != nil {
 		return nil, err
 	}
+	if err := lasting(ctx); err != nil {
+		return nil, err
+	}
+	if !auth.From(ctx).May(farm.Read) { // what the credential is for
+		return nil, farm.Errorf(farm.Forbidden, "you lack the permission %q, which a credential gives", farm.Read)
+	}
 	sites := in.Body.SiteIDs.Value
 	if err := h.areThere(ctx, nil, sites, farm.APIKey{}); err != nil {
 		return nil, err
 	}
 	if !mayRead(auth.From(ctx), sites) {
-		return nil, farm.Errorf(farm.Forbidden, "site_ids: a key cannot give more than it has")
+		return nil, farm.Errorf(farm.Forbidden, "site_ids: you cannot give more than you have")
 	}
-	c, secret, err := h.credentials.Create(ctx, in.Body.Name, sites)
+	owner, _ := auth.From(ctx).User()
+	c, secret, err := h.credentials.Create(ctx, owner.ID, in.Body.Name, sites)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +135,7 @@ func (h s3Handlers) remove(ctx context.Context, in *ByID) (*body[Deleted], error
 }
 
 func s3CredentialOf(c farm.S3Credential) S3Credential {
-	out := S3Credential{ID: c.ID, Name: c.Name, AccessKey: c.AccessKey, CreatedAt: instant{c.CreatedAt}, LastUsedAt: someTime(c.LastUsedAt)}
+	out := S3Credential{ID: c.ID, OwnerID: orNull(c.OwnerID), Name: c.Name, AccessKey: c.AccessKey, CreatedAt: instant{c.CreatedAt}, LastUsedAt: someTime(c.LastUsedAt)}
 	if c.Sites != nil {
 		out.SiteIDs = &c.Sites
 	}

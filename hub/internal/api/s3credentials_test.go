@@ -14,7 +14,7 @@ import (
 // memS3 is credentials in memory.
 type memS3 struct{ rows []farm.S3Credential }
 
-func (m *memS3) Create(_ context.Context, name string, sites []int64) (farm.S3Credential, farm.Secret, error) {
+func (m *memS3) Create(_ context.Context, _ int64, name string, sites []int64) (farm.S3Credential, farm.Secret, error) {
 	c := farm.S3Credential{ID: int64(len(m.rows) + 1), Name: name, AccessKey: fmt.Sprint("KEY", len(m.rows)+1), Sites: sites, CreatedAt: seedTime}
 	m.rows = append(m.rows, c)
 	return c, "the-secret", nil

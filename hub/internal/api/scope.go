@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"bambuddy/hub/internal/auth"
 	"bambuddy/shared/farm"
@@ -35,4 +36,30 @@ func wholeFarm(ctx context.Context, what string) error {
 		return farm.Errorf(farm.Forbidden, "you are limited to certain sites or printers, %s is of all", what)
 	}
 	return nil
+}
+
+// lasting refuses a key that ends to make what would go on without it.
+func lasting(ctx context.Context) error {
+	if k, isKey := auth.From(ctx).Key(); isKey && !k.ExpiresAt.IsZero() {
+		return farm.Errorf(farm.Forbidden, "this key ends on %s, and what you ask for would not end with it", k.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// granted makes a handler one that changes who may what. Such changes wait for each
+// other, or one that began earlier would write back what another has just taken away; and
+// the caller is looked at anew when it is his turn.
+func granted[I, O any](s *server, handle func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
+	return func(ctx context.Context, in *I) (*O, error) {
+		select {
+		case s.grants <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		defer func() { <-s.grants }()
+		if err := s.auth.Recheck(ctx, auth.From(ctx)); err != nil {
+			return nil, err
+		}
+		return handle(ctx, in)
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 // memStore keeps keys in memory.
 type memStore struct {
+	People
 	mu      sync.Mutex
 	keys    map[[32]byte]farm.APIKey
 	touched []map[int64]time.Time
@@ -35,6 +36,10 @@ func (s *memStore) Key(context.Context, int64) (farm.APIKey, error) { return far
 func (s *memStore) UpdateKey(_ context.Context, k farm.APIKey) error {
 	s.keys[k.Hash] = k
 	return s.err
+}
+
+func (s *memStore) ReplaceKey(context.Context, int64, string, [32]byte) (farm.APIKey, error) {
+	return farm.APIKey{}, s.err
 }
 func (s *memStore) DeleteKey(context.Context, int64) error { clear(s.keys); return s.err }
 
@@ -129,6 +134,7 @@ func TestAuthenticate(t *testing.T) {
 		t.Error("the database was asked for what cannot be a key")
 	}
 	s.err = errors.New("disk gone")
+	a.tellChange() // or the key would be believed for another second
 	if _, err := a.Authenticate(t.Context(), header("X-API-Key", good)); !farm.Is(err, farm.Unavailable) {
 		t.Errorf("with a broken database: %v", err)
 	}
@@ -216,7 +222,8 @@ func TestExceeds(t *testing.T) {
 		{"none of none", farm.APIKey{Permissions: all, Sites: []int64{}}, farm.APIKey{Permissions: all, Sites: []int64{}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := (Principal{key: c.owner}).Exceeds(c.key); got != c.want {
+			c.owner.ID = 1
+			if got := (Principal{key: c.owner, defaults: DefaultLimits}).Exceeds(c.key); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})

@@ -2,9 +2,7 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +13,6 @@ import (
 
 const (
 	keyPrefix   = "bb_"
-	keyBytes    = 32
 	shownPrefix = len(keyPrefix) + 6 // enough to recognise a key by, far too little to guess it
 	maxName     = 100
 	maxLimit    = 1_000_000
@@ -24,6 +21,7 @@ const (
 // NewKey is what a key is to be. ExpiresAt zero means never; nil lists mean all
 // printers and sites, empty ones none; a limit of 0 means the hub's default.
 type NewKey struct {
+	OwnerID     int64 // the person it will never exceed; 0: the hub itself
 	Name        string
 	Permissions []farm.Permission
 	Printers    []int64
@@ -45,11 +43,9 @@ type KeyChange struct {
 
 // CreateKey makes a key. The secret is given here once and kept nowhere.
 func (a *Auth) CreateKey(ctx context.Context, n NewKey) (farm.Secret, farm.APIKey, error) {
-	raw := make([]byte, keyBytes)
-	_, _ = rand.Read(raw) // it never fails: the runtime ends the process first
-	plain := keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	plain := keyPrefix + token()
 	k := farm.APIKey{
-		Name: strings.TrimSpace(n.Name), Prefix: plain[:shownPrefix], Hash: sha256.Sum256([]byte(plain)),
+		OwnerID: n.OwnerID, Name: strings.TrimSpace(n.Name), Prefix: plain[:shownPrefix], Hash: sha256.Sum256([]byte(plain)),
 		Permissions: n.Permissions, Printers: n.Printers, Sites: n.Sites, Limits: n.Limits,
 		CreatedAt: time.Now(), ExpiresAt: n.ExpiresAt,
 	}
@@ -102,6 +98,17 @@ func (a *Auth) SaveKey(ctx context.Context, k farm.APIKey) error {
 	return a.store.UpdateKey(ctx, k)
 }
 
+// RotateKey gives a key another secret. The one before ends at once.
+func (a *Auth) RotateKey(ctx context.Context, id int64) (farm.Secret, farm.APIKey, error) {
+	plain := keyPrefix + token()
+	defer a.tellChange()
+	k, err := a.store.ReplaceKey(ctx, id, plain[:shownPrefix], sha256.Sum256([]byte(plain)))
+	if err != nil {
+		return "", farm.APIKey{}, err
+	}
+	return farm.Secret(plain), k, nil
+}
+
 // DeleteKey ends a key at once.
 func (a *Auth) DeleteKey(ctx context.Context, id int64) error {
 	defer a.tellChange()
@@ -138,9 +145,5 @@ func check(k *farm.APIKey) error {
 // wellFormed tells whether a string could be a key at all.
 func wellFormed(s string) bool {
 	rest, ok := strings.CutPrefix(s, keyPrefix)
-	if !ok || len(rest) != base64.RawURLEncoding.EncodedLen(keyBytes) {
-		return false
-	}
-	_, err := base64.RawURLEncoding.DecodeString(rest)
-	return err == nil
+	return ok && isToken(rest)
 }

@@ -1,9 +1,14 @@
 package auth
 
 import (
+	"math"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/go-chi/httprate"
 
 	"bambuddy/shared/farm"
 )
@@ -44,19 +49,23 @@ func limitOf(l farm.Limits, c Class) int {
 	return l.Read
 }
 
-// Subject is whom requests are counted for: a key, or the address of a caller
-// without one.
-type Subject struct {
-	Key  int64
-	Addr netip.Prefix
+// Admit counts one request of a caller in a class, sets the rate limit headers, and
+// tells whether it may go on. What is refused does not count.
+func (a *Auth) Admit(w http.ResponseWriter, r *http.Request, p Principal, c Class) bool {
+	return a.requests.admit(w, r, p.subject()+string(c), limitOf(orDefault(p.key.Limits, p.defaults), c))
 }
 
-// AddrSubject is the subject of a caller without a key. IPv6 callers own at least
-// a /64, so that is what counts as one.
-func AddrSubject(remoteAddr string) Subject {
+// AdmitAddr is Admit for a caller nobody knows, who is counted by address.
+func (a *Auth) AdmitAddr(w http.ResponseWriter, r *http.Request, c Class) bool {
+	return a.requests.admit(w, r, addrSubject(r.RemoteAddr)+string(c), limitOf(orDefault(a.config().Limits, DefaultLimits), c))
+}
+
+// addrSubject is whom the requests of an address are counted for. IPv6 callers own
+// at least a /64, so that is what counts as one.
+func addrSubject(remoteAddr string) string {
 	ap, err := netip.ParseAddrPort(remoteAddr)
 	if err != nil {
-		return Subject{} // not an IP connection: all of those together
+		return "a:" // not an IP connection: all of those together
 	}
 	addr := ap.Addr().Unmap().WithZone("")
 	bits := addr.BitLen()
@@ -65,70 +74,145 @@ func AddrSubject(remoteAddr string) Subject {
 	}
 	p, err := addr.Prefix(bits)
 	if err != nil {
-		return Subject{}
+		return "a:"
 	}
-	return Subject{Addr: p}
+	return "a:" + p.String() + ":"
 }
 
-// Decision is what became of one request, in the words of the rate limit headers.
-type Decision struct {
-	Allowed   bool
-	Limit     int
-	Remaining int
-	Reset     time.Time // when the count starts again
+// limiter is httprate over counts of ours.
+type limiter struct {
+	window time.Duration
+	counts *counts
+	rate   *httprate.RateLimiter
 }
 
-// Take counts one request of a caller in a class and tells whether it may go on.
-func (a *Auth) Take(p Principal, c Class) Decision {
-	return a.limiter.Take(p.Subject(), c, limitOf(orDefault(p.key.Limits, a.limits), c))
+func newLimiter(window time.Duration, sliding bool) *limiter {
+	c := &counts{sliding: sliding, used: map[string]int{}}
+	return &limiter{window, c, httprate.NewRateLimiter(1, window, httprate.WithLimitCounter(c))}
 }
 
-// TakeAddr is Take for a caller without a key.
-func (a *Auth) TakeAddr(remoteAddr string, c Class) Decision {
-	return a.limiter.Take(AddrSubject(remoteAddr), c, limitOf(a.limits, c))
-}
-
-// maxAddresses bounds the memory of a minute; beyond it callers without a key
-// share one count.
-const maxAddresses = 50_000
-
-// Limiter counts requests per clock minute. The contract promises a fixed
-// minute, with its end in X-RateLimit-Reset; go-chi/httprate slides two windows
-// into each other, so that its counts match no minute, hence these lines.
-type Limiter struct {
-	mu     sync.Mutex
-	minute int64
-	used   map[bucket]int
-}
-
-type bucket struct {
-	subject Subject
-	class   Class
-}
-
-// NewLimiter makes a Limiter with nothing counted.
-func NewLimiter() *Limiter { return &Limiter{used: map[bucket]int{}} }
-
-// Take counts one request unless the limit is used up; what is refused does not count.
-func (l *Limiter) Take(s Subject, c Class, limit int) Decision {
-	minute := time.Now().Unix() / 60
-	d := Decision{Limit: limit, Reset: time.Unix((minute+1)*60, 0)}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if minute != l.minute {
-		l.minute = minute
-		l.used = map[bucket]int{}
+// admit sets the headers and counts one request unless that many were counted already.
+func (l *limiter) admit(w http.ResponseWriter, r *http.Request, subject string, limit int) bool {
+	if !l.rate.OnLimit(w, r.WithContext(httprate.WithRequestLimit(r.Context(), limit)), subject) {
+		return true
 	}
-	b := bucket{s, c}
-	n, known := l.used[b]
-	if !known && s.Key == 0 && len(l.used) >= maxAddresses {
-		b = bucket{Subject{}, c}
-		n = l.used[b]
+	w.Header().Set("Retry-After", strconv.Itoa(int(l.untilReset()/time.Second))) // httprate says a whole window
+	return false
+}
+
+// untilReset is how long until the count starts again, in whole seconds, at least one.
+func (l *limiter) untilReset() time.Duration {
+	now := time.Now().UTC()
+	left := l.window - now.Sub(now.Truncate(l.window))
+	return (left + time.Second - 1).Truncate(time.Second)
+}
+
+// A ThrottledError refuses a try to sign in because too many have failed.
+type ThrottledError struct{ Wait time.Duration }
+
+// Error says how long to wait.
+func (e *ThrottledError) Error() string { return e.Unwrap().Error() }
+
+// Unwrap gives it its code.
+func (e *ThrottledError) Unwrap() error {
+	return farm.Errorf(farm.RateLimited, "too many failed sign-ins; try again in %d minutes", int(math.Ceil(e.Wait.Minutes())))
+}
+
+// tries counts failed sign-ins. A try is counted before it is known to fail, so that
+// many at once are no way round, and given back when it has not.
+type tries struct {
+	mu    sync.Mutex
+	limit int
+	*limiter
+}
+
+func newTries(limit int, window time.Duration) *tries {
+	return &tries{limit: limit, limiter: newLimiter(window, true)}
+}
+
+// take counts one try for each subject, or none when one of them has had enough.
+func (t *tries) take(subjects ...string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range subjects {
+		if _, rate, err := t.rate.Status(s); err != nil || int(math.Round(rate)) >= t.limit {
+			return &ThrottledError{t.untilReset()}
+		}
 	}
-	if n >= limit {
-		return d
+	t.add(1, subjects)
+	return nil
+}
+
+// give takes the tries back.
+func (t *tries) give(subjects ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(-1, subjects)
+}
+
+func (t *tries) add(n int, subjects []string) {
+	for _, s := range subjects {
+		_ = t.counts.IncrementBy(s, time.Now().UTC().Truncate(t.window), n) // it never fails
 	}
-	l.used[b] = n + 1
-	d.Allowed, d.Remaining = true, limit-n-1
-	return d
+}
+
+// maxSubjects bounds the memory of a window; beyond it callers that are not counted
+// yet share one count.
+const maxSubjects = 50_000
+
+// counts keeps what httprate counts. Its own counter slides two windows into each
+// other, so that counts match no clock minute, which the contract promises: here the
+// window before is remembered only where that is wanted.
+type counts struct {
+	sliding bool
+
+	mu      sync.Mutex
+	current time.Time
+	used    map[string]int
+	before  map[string]int
+}
+
+// Config is part of httprate's interface; nothing depends on it here.
+func (*counts) Config(int, time.Duration) {}
+
+// Increment counts one.
+func (c *counts) Increment(key string, window time.Time) error { return c.IncrementBy(key, window, 1) }
+
+// IncrementBy counts n.
+func (c *counts) IncrementBy(key string, window time.Time, n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn(window)
+	key = c.place(key)
+	c.used[key] = max(0, c.used[key]+n)
+	return nil
+}
+
+// Get gives what was counted in a window and in the one before.
+func (c *counts) Get(key string, window, before time.Time) (now, earlier int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.turn(window); c.sliding {
+		earlier = c.before[key]
+	}
+	return c.used[c.place(key)], earlier, nil
+}
+
+// turn begins a new window when it is one.
+func (c *counts) turn(window time.Time) {
+	if window.Equal(c.current) {
+		return
+	}
+	c.before = nil
+	if c.sliding && !c.current.IsZero() {
+		c.before = c.used
+	}
+	c.current, c.used = window, map[string]int{}
+}
+
+func (c *counts) place(key string) string {
+	if _, known := c.used[key]; !known && len(c.used) >= maxSubjects {
+		return ""
+	}
+	return key
 }

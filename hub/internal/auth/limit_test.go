@@ -1,7 +1,11 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,53 +13,72 @@ import (
 	"bambuddy/shared/farm"
 )
 
-func TestLimiterCountsClockMinutes(t *testing.T) {
+// admitted asks a limiter for one request.
+func admitted(l *limiter, subject string, limit int) (bool, http.Header) {
+	w := httptest.NewRecorder()
+	ok := l.admit(w, httptest.NewRequest(http.MethodGet, "/", nil), subject, limit)
+	return ok, w.Header()
+}
+
+func number(t *testing.T, h http.Header, name string) int {
+	t.Helper()
+	n, err := strconv.Atoi(h.Get(name))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+func TestRequestsAreCountedByClockMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(time.Minute, false)
 		<-time.After(59 * time.Second)
-		l, s := NewLimiter(), Subject{Key: 1}
 		for i := range 3 {
-			d := l.Take(s, ReadClass, 3)
-			if !d.Allowed || d.Remaining != 2-i || d.Reset.Unix()%60 != 0 || time.Until(d.Reset) != time.Second {
-				t.Fatalf("%d: %+v", i, d)
+			ok, h := admitted(l, "a", 3)
+			reset := time.Unix(int64(number(t, h, "X-RateLimit-Reset")), 0)
+			if !ok || number(t, h, "X-RateLimit-Remaining") != 2-i || number(t, h, "X-RateLimit-Limit") != 3 || time.Until(reset) != time.Second || h.Get("Retry-After") != "" {
+				t.Fatalf("%d: %v %v", i, ok, h)
 			}
 		}
 		for range 5 {
-			if d := l.Take(s, ReadClass, 3); d.Allowed || d.Remaining != 0 || d.Limit != 3 {
-				t.Fatalf("beyond: %+v", d)
+			ok, h := admitted(l, "a", 3)
+			if ok || number(t, h, "X-RateLimit-Remaining") != 0 || number(t, h, "Retry-After") != 1 {
+				t.Fatalf("beyond: %v %v", ok, h)
 			}
 		}
-		if !l.Take(s, WriteClass, 3).Allowed || !l.Take(Subject{Key: 2}, ReadClass, 3).Allowed {
-			t.Error("another class or another key is refused")
+		if ok, _ := admitted(l, "b", 3); !ok {
+			t.Error("another subject is refused")
 		}
 		<-time.After(time.Second)
-		if d := l.Take(s, ReadClass, 3); !d.Allowed || d.Remaining != 2 {
-			t.Errorf("in the next minute: %+v", d)
+		if ok, h := admitted(l, "a", 3); !ok || number(t, h, "X-RateLimit-Remaining") != 2 {
+			t.Errorf("in the next minute, of which nothing is used: %v %v", ok, h)
 		}
 	})
 }
 
-func TestLimiterMemoryIsBounded(t *testing.T) {
+func TestMemoryOfLimitsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter()
-		for i := range 3 * maxAddresses {
-			l.Take(AddrSubject(fmt.Sprintf("[2001:db8:%x:%x::1]:80", i>>16, i&0xffff)), ReadClass, 100)
+		l := newLimiter(time.Minute, false)
+		_, _ = admitted(l, "k:5:", 100)
+		for i := range maxSubjects + 100 {
+			admitted(l, addrSubject(fmt.Sprintf("[2001:db8:%x:%x::1]:80", i>>16, i&0xffff)), 1_000_000)
 		}
-		if n := len(l.used); n > maxAddresses+1 {
+		if n := len(l.counts.used); n > maxSubjects+1 {
 			t.Errorf("%d counts kept", n)
 		}
-		if !l.Take(Subject{Key: 5}, ReadClass, 100).Allowed {
-			t.Error("a flood of addresses shut out a key")
+		if _, h := admitted(l, "k:5:", 100); number(t, h, "X-RateLimit-Remaining") != 98 {
+			t.Errorf("a flood of addresses lost the count of a key: %v", h)
 		}
 		<-time.After(time.Minute)
-		l.Take(Subject{Key: 5}, ReadClass, 100)
-		if n := len(l.used); n != 1 {
+		admitted(l, "k:5:", 100)
+		if n := len(l.counts.used); n != 1 {
 			t.Errorf("%d counts after the minute", n)
 		}
 	})
 }
 
-func TestAddrSubject(t *testing.T) {
-	same := func(a, b string) bool { return AddrSubject(a) == AddrSubject(b) }
+func TestAddressesThatAreOneCaller(t *testing.T) {
+	same := func(a, b string) bool { return addrSubject(a) == addrSubject(b) }
 	if !same("10.0.0.1:5", "10.0.0.1:6") || !same("10.0.0.1:5", "[::ffff:10.0.0.1]:9") || !same("[2001:db8::1]:5", "[2001:db8::ffff]:5") {
 		t.Error("one caller counts as two")
 	}
@@ -65,14 +88,55 @@ func TestAddrSubject(t *testing.T) {
 }
 
 func TestLimitsOfTheirOwn(t *testing.T) {
-	a := New(Options{Limits: farm.Limits{Write: 5}})
-	p := Principal{key: farm.APIKey{ID: 1, Limits: farm.Limits{Control: 2}}}
-	for c, want := range map[Class]int{ReadClass: 100, WriteClass: 5, ControlClass: 2} {
-		if d := a.Take(p, c); d.Limit != want {
-			t.Errorf("%s: %d, want %d", c, d.Limit, want)
+	a := New(Options{Config: func() Config { return Config{Limits: farm.Limits{Write: 5}, SessionLimit: 70} }})
+	limit := func(p Principal, c Class) int {
+		w := httptest.NewRecorder()
+		a.Admit(w, httptest.NewRequest(http.MethodGet, "/", nil), p, c)
+		return number(t, w.Header(), "X-RateLimit-Limit")
+	}
+	key := Principal{key: farm.APIKey{ID: 1, Limits: farm.Limits{Control: 2}}, defaults: orDefault(a.config().Limits, DefaultLimits)}
+	someone := person(farm.User{ID: 1}, a.config())
+	for c, want := range map[Class][2]int{ReadClass: {100, 70}, WriteClass: {5, 70}, ControlClass: {2, 70}} {
+		if got := [2]int{limit(key, c), limit(someone, c)}; got != want {
+			t.Errorf("%s: %d, want %d", c, got, want)
 		}
 	}
-	if d := a.TakeAddr("10.0.0.1:1", ControlClass); d.Limit != 10 {
-		t.Errorf("of an address: %d", d.Limit)
+	w := httptest.NewRecorder()
+	a.AdmitAddr(w, httptest.NewRequest(http.MethodGet, "/", nil), ControlClass)
+	if n := number(t, w.Header(), "X-RateLimit-Limit"); n != 10 {
+		t.Errorf("of an address: %d", n)
 	}
+}
+
+func TestTriesAreCountedBeforeTheyFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTries(3, 15*time.Minute)
+		for range 3 {
+			if err := tr.take("anna", "10.0.0.1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var throttled *ThrottledError
+		if err := tr.take("anna", "10.0.0.2"); !errors.As(err, &throttled) || !farm.Is(err, farm.RateLimited) || throttled.Wait <= 0 || throttled.Wait > 15*time.Minute {
+			t.Errorf("a fourth try from elsewhere: %v", err)
+		}
+		if err := tr.take("bert", "10.0.0.1"); !farm.Is(err, farm.RateLimited) {
+			t.Errorf("a fourth try from there: %v", err)
+		}
+		if err := tr.take("bert", "10.0.0.2"); err != nil {
+			t.Errorf("what was refused counted: %v", err)
+		}
+		tr.give("anna", "10.0.0.1")
+		if err := tr.take("anna", "10.0.0.1"); err != nil {
+			t.Errorf("after one was given back: %v", err)
+		}
+		<-time.After(16 * time.Minute)
+		if err := tr.take("anna"); !farm.Is(err, farm.RateLimited) {
+			t.Errorf("just after the turn of the window nothing is forgotten: %v", err)
+		}
+		<-time.After(14 * time.Minute)
+		if err := tr.take("anna"); err != nil {
+			t.Errorf("half an hour later: %v", err)
+		}
+	})
 }

@@ -1,12 +1,15 @@
-// Package auth decides who calls the hub and what they may do: API keys, the
-// permissions and scopes they carry, and how often they may call.
+// Package auth decides who calls the hub and what they may do: people with their
+// sessions, API keys, the permissions and scopes they carry, and how often they may
+// call.
 //
-// It is deny by default. A request without a valid key has no Principal; a
-// database that does not answer is an error, never a guest.
+// It is deny by default. A request without a valid key or session has no Principal;
+// a database that does not answer is an error, never a guest.
 package auth
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"time"
 
 	"bambuddy/shared/farm"
@@ -15,18 +18,70 @@ import (
 // Principal is who calls, and what they may do and see. Handlers ask it, never
 // the key behind it. It is a value and safe to share.
 type Principal struct {
+	// key is what the caller carries: an API key narrowed to what its owner has, or
+	// what the role of a person gives, with no id then.
 	key      farm.APIKey
-	defaults farm.Limits // the hub's, of keys without their own
+	user     farm.User    // the person, or the key's owner; zero: the hub's own key
+	session  farm.Session // zero: not by a session
+	defaults farm.Limits  // requests a minute without limits of its own
+	link     bool         // by a media link
+}
+
+// person is somebody without a key.
+func person(u farm.User, c Config) Principal {
+	n := c.SessionLimit
+	if n <= 0 {
+		n = DefaultConfig.SessionLimit
+	}
+	return Principal{
+		user: u, defaults: farm.Limits{Read: n, Write: n, Control: n},
+		key: farm.APIKey{Name: u.Username, Permissions: u.Role.Permissions(), Sites: u.Sites},
+	}
+}
+
+// narrowed is a key without what its owner does not have.
+func narrowed(k farm.APIKey, owner farm.User) farm.APIKey {
+	may := owner.Role.Permissions()
+	k.Permissions = slices.DeleteFunc(slices.Clone(k.Permissions), func(p farm.Permission) bool { return !slices.Contains(may, p) })
+	k.Sites = owner.Narrow(k.Sites)
+	return k
+}
+
+// stands tells whether the time of the caller's key or session has not run out.
+func (p Principal) stands(now time.Time) bool {
+	return p.key.ExpiresAt.IsZero() || now.Before(p.key.ExpiresAt)
 }
 
 // Name is what a person calls the caller, for the log.
 func (p Principal) Name() string { return p.key.Name }
 
-// Kind is what sort of caller it is: "key".
-func (p Principal) Kind() string { return "key" }
+// Kind is what sort of caller it is: "user", "key", or "link" for either's media link.
+func (p Principal) Kind() string {
+	switch {
+	case p.link:
+		return "link"
+	case p.key.ID != 0:
+		return "key"
+	}
+	return "user"
+}
 
-// Subject is whom the caller's requests are counted for.
-func (p Principal) Subject() Subject { return Subject{Key: p.key.ID} }
+// User is the person who calls, or whose key does; false for a key of the hub itself.
+func (p Principal) User() (farm.User, bool) { return p.user, p.user.ID != 0 }
+
+// Key is the key that calls, narrowed to what its owner has; false for a person.
+func (p Principal) Key() (farm.APIKey, bool) { return p.key, p.key.ID != 0 }
+
+// SessionID is the session of the caller; 0: none, the request carries a key.
+func (p Principal) SessionID() int64 { return p.session.ID }
+
+// subject is whom the caller's requests are counted for.
+func (p Principal) subject() string {
+	if p.key.ID != 0 {
+		return "k:" + strconv.FormatInt(p.key.ID, 10) + ":"
+	}
+	return "u:" + strconv.FormatInt(p.user.ID, 10) + ":"
+}
 
 // May tells whether the caller has a permission.
 func (p Principal) May(need farm.Permission) bool { return p.key.May(need) }
@@ -54,7 +109,7 @@ func (p Principal) PrintScope() farm.PrintScope {
 // Sites lists the sites the caller is limited to; nil means all.
 func (p Principal) Sites() []int64 { return p.key.Sites }
 
-// Until is when the caller's key ends; zero means never.
+// Until is when the caller's key or session ends; zero means never.
 func (p Principal) Until() time.Time { return p.key.ExpiresAt }
 
 // AllPrinters tells that the caller is not limited to named printers.
@@ -82,10 +137,19 @@ func (p Principal) Exceeds(k farm.APIKey) string {
 			return "limits"
 		}
 	}
-	if end := p.key.ExpiresAt; !end.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(end)) {
+	// A person's session ends, a person does not.
+	if end := p.key.ExpiresAt; p.key.ID != 0 && !end.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(end)) {
 		return "expiry"
 	}
 	return ""
+}
+
+// MayManage tells whether somebody is within what the caller has: nobody sees or
+// changes a person, or makes one, who has more.
+func (p Principal) MayManage(u farm.User) bool {
+	return p.Exceeds(farm.APIKey{
+		Permissions: u.Role.Permissions(), Sites: u.Sites, Printers: p.key.Printers, Limits: p.key.Limits, ExpiresAt: p.key.ExpiresAt,
+	}) == "" && p.AllPrinters()
 }
 
 // within compares allow-lists, where nil means everything.

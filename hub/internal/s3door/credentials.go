@@ -20,6 +20,7 @@ type Store interface {
 	S3Credential(ctx context.Context, accessKey string) (farm.S3Credential, []byte, error)
 	DeleteS3Credential(ctx context.Context, id int64) error
 	TouchS3Credential(ctx context.Context, id int64, at time.Time) error
+	User(ctx context.Context, id int64) (farm.User, error)
 }
 
 // Sealer seals secrets for the place they are kept at.
@@ -45,13 +46,13 @@ func NewCredentials(s Store, seal Sealer, log *slog.Logger) *Credentials {
 // maxCredentialName is how long a credential's name may be, in characters.
 const maxCredentialName = 100
 
-// Create makes a credential for some sites, nil for all, and gives its secret, this
-// once.
-func (c *Credentials) Create(ctx context.Context, name string, sites []int64) (farm.S3Credential, farm.Secret, error) {
+// Create makes a credential of a person (0: of the hub itself) for some sites, nil for
+// all, and gives its secret, this once.
+func (c *Credentials) Create(ctx context.Context, ownerID int64, name string, sites []int64) (farm.S3Credential, farm.Secret, error) {
 	if name = strings.TrimSpace(name); name == "" || utf8.RuneCountInString(name) > maxCredentialName {
 		return farm.S3Credential{}, "", farm.Errorf(farm.Invalid, "name: 1 to %d characters", maxCredentialName)
 	}
-	made := farm.S3Credential{AccessKey: newAccessKey(), Name: name, Sites: sites, CreatedAt: time.Now()}
+	made := farm.S3Credential{OwnerID: ownerID, AccessKey: newAccessKey(), Name: name, Sites: sites, CreatedAt: time.Now()}
 	secret := newSecret()
 	made, err := c.store.CreateS3Credential(ctx, made, c.seal.Seal(place(made.AccessKey), secret))
 	return made, secret, err
@@ -67,11 +68,22 @@ func (c *Credentials) Revoke(ctx context.Context, id int64) error {
 	return c.store.DeleteS3Credential(ctx, id)
 }
 
-// Find gives the credential and the secret of an access key; NOT_FOUND without.
+// Find gives the credential, narrowed to what its owner may see, and the secret of an
+// access key; NOT_FOUND without, and when its owner is disabled.
 func (c *Credentials) Find(ctx context.Context, accessKey string) (farm.S3Credential, farm.Secret, error) {
 	found, sealed, err := c.store.S3Credential(ctx, accessKey)
 	if err != nil {
 		return farm.S3Credential{}, "", err
+	}
+	if found.OwnerID != 0 {
+		owner, err := c.store.User(ctx, found.OwnerID)
+		if err != nil {
+			return farm.S3Credential{}, "", err
+		}
+		if owner.Disabled {
+			return farm.S3Credential{}, "", farm.Errorf(farm.NotFound, "there is no such S3 credential")
+		}
+		found.Sites = owner.Narrow(found.Sites)
 	}
 	secret, err := c.seal.Open(place(accessKey), sealed)
 	return found, secret, err

@@ -42,7 +42,7 @@ func TestACredentialOpensTheDoorUntilItIsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, secret, err := keys.Create(ctx, " rclone ", []int64{site.ID})
+	c, secret, err := keys.Create(ctx, 0, " rclone ", []int64{site.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestACredentialOpensTheDoorUntilItIsRevoked(t *testing.T) {
 		t.Errorf("revoked twice: %v", err)
 	}
 	for _, name := range []string{"", " ", strings.Repeat("x", 101)} {
-		if _, _, err := keys.Create(ctx, name, nil); !farm.Is(err, farm.Invalid) {
+		if _, _, err := keys.Create(ctx, 0, name, nil); !farm.Is(err, farm.Invalid) {
 			t.Errorf("name %q: %v", name, err)
 		}
 	}
@@ -88,7 +88,7 @@ func (s sitesOf) Sites(ctx context.Context) ([]farm.Site, error) { return s.db.S
 func TestASealedSecretIsBoundToItsAccessKey(t *testing.T) {
 	keys, db := keysOf(t)
 	ctx := t.Context()
-	c, _, err := keys.Create(ctx, "one", nil)
+	c, _, err := keys.Create(ctx, 0, "one", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,4 +128,49 @@ func TestUseIsNotedNowAndThen(t *testing.T) {
 			t.Errorf("written %d times in ten minutes", s.n)
 		}
 	})
+}
+
+func TestACredentialFollowsItsOwner(t *testing.T) {
+	keys, db := keysOf(t)
+	ctx := t.Context()
+	attic, err := db.CreateSite(ctx, "Attic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.CreateUser(ctx, farm.User{Username: "anna", Role: farm.Administrator}, "x", true); err != nil {
+		t.Fatal(err)
+	}
+	bert, err := db.CreateUser(ctx, farm.User{Username: "bert", Role: farm.Administrator}, "x", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := keys.Create(ctx, bert.ID, "all sites", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(sites []int64, disabled bool) {
+		bert.Sites, bert.Disabled = sites, disabled
+		if _, err := db.UpdateUser(ctx, bert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, one := range map[string]struct {
+		sites []int64
+		sees  bool
+	}{"all": {nil, true}, "his": {[]int64{attic.ID}, true}, "none": {[]int64{}, false}} {
+		change(one.sites, false)
+		if found, _, err := keys.Find(ctx, c.AccessKey); err != nil || found.SeesSite(attic.ID) != one.sees {
+			t.Errorf("%s: %+v %v", name, found, err)
+		}
+	}
+	change(nil, true)
+	if _, _, err := keys.Find(ctx, c.AccessKey); !farm.Is(err, farm.NotFound) {
+		t.Errorf("of a disabled person: %v", err)
+	}
+	if err := db.DeleteUser(ctx, bert.ID); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := keys.List(ctx); err != nil || len(all) != 0 {
+		t.Errorf("outlived its owner: %+v %v", all, err)
+	}
 }

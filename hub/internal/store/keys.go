@@ -12,16 +12,18 @@ import (
 	"bambuddy/shared/farm"
 )
 
-const keyColumns = `id, name, prefix, hash, permissions, printers, sites, limits, created_at, expires_at, last_used_at`
+const keyColumns = `id, owner_id, name, prefix, hash, permissions, printers, sites, limits, created_at, expires_at, last_used_at`
 
 func scanKey(r row) (k farm.APIKey, err error) {
 	var hash, permissions, limits string
 	var printers, sites sql.NullString
+	var owner sql.NullInt64
 	var created, expires, used int64
-	err = r.Scan(&k.ID, &k.Name, &k.Prefix, &hash, &permissions, &printers, &sites, &limits, &created, &expires, &used)
+	err = r.Scan(&k.ID, &owner, &k.Name, &k.Prefix, &hash, &permissions, &printers, &sites, &limits, &created, &expires, &used)
 	if err != nil {
 		return k, err
 	}
+	k.OwnerID = owner.Int64
 	k.CreatedAt, k.ExpiresAt, k.LastUsedAt = when(created), when(expires), when(used)
 	if k.Printers, err = allowed(printers); err != nil {
 		return k, err
@@ -57,13 +59,17 @@ func allowList(ids []int64) sql.NullString {
 	return sql.NullString{String: text(ids), Valid: true}
 }
 
+// orNone stores a reference to nothing.
+func orNone(id int64) sql.NullInt64 { return sql.NullInt64{Int64: id, Valid: id != 0} }
+
 // CreateKey keeps a key, which its hash identifies.
 func (d *DB) CreateKey(ctx context.Context, k farm.APIKey) (farm.APIKey, error) {
-	const q = `INSERT INTO api_keys (name, prefix, hash, permissions, printers, sites, limits, created_at, expires_at, last_used_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) RETURNING ` + keyColumns
+	const q = `INSERT INTO api_keys (name, prefix, hash, permissions, printers, sites, limits, created_at, expires_at, last_used_at, owner_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10) RETURNING ` + keyColumns
 	out, err := scanKey(d.write.QueryRowContext(ctx, q, k.Name, k.Prefix, hex.EncodeToString(k.Hash[:]), text(k.Permissions),
-		allowList(k.Printers), allowList(k.Sites), text(k.Limits), ms(k.CreatedAt), ms(k.ExpiresAt)))
+		allowList(k.Printers), allowList(k.Sites), text(k.Limits), ms(k.CreatedAt), ms(k.ExpiresAt), orNone(k.OwnerID)))
 	if err != nil {
+		err = dangling(err, farm.NotFound, "user %d does not exist", k.OwnerID)
 		return out, fmt.Errorf("keep API key %q: %w", k.Name, err)
 	}
 	return out, nil
@@ -102,6 +108,13 @@ func (d *DB) UpdateKey(ctx context.Context, k farm.APIKey) error {
 	return err
 }
 
+// ReplaceKey gives a key another secret; the one before ends.
+func (d *DB) ReplaceKey(ctx context.Context, id int64, prefix string, hash [32]byte) (farm.APIKey, error) {
+	const q = `UPDATE api_keys SET prefix = $1, hash = $2 WHERE id = $3 RETURNING ` + keyColumns
+	k, err := scanKey(d.write.QueryRowContext(ctx, q, prefix, hex.EncodeToString(hash[:]), id))
+	return k, notFound(err, "API key %d does not exist", id)
+}
+
 // DeleteKey ends a key.
 func (d *DB) DeleteKey(ctx context.Context, id int64) error {
 	ok, err := changed(d.write.ExecContext(ctx, `DELETE FROM api_keys WHERE id = $1`, id))
@@ -113,17 +126,20 @@ func (d *DB) DeleteKey(ctx context.Context, id int64) error {
 
 // TouchKeys notes when keys were last used, in one transaction.
 func (d *DB) TouchKeys(ctx context.Context, used map[int64]time.Time) error {
-	err := d.change(ctx, func(t *tx) error {
+	if err := d.touch(ctx, `UPDATE api_keys SET last_used_at = $1 WHERE id = $2 AND last_used_at < $1`, used); err != nil {
+		return fmt.Errorf("note the use of %d API keys: %w", len(used), err)
+	}
+	return nil
+}
+
+// touch runs a statement for each id with its time.
+func (d *DB) touch(ctx context.Context, q string, used map[int64]time.Time) error {
+	return d.change(ctx, func(t *tx) error {
 		for _, id := range slices.Sorted(maps.Keys(used)) { // in one order, so that two hubs never wait for each other
-			const q = `UPDATE api_keys SET last_used_at = $1 WHERE id = $2 AND last_used_at < $1`
 			if _, err := t.ExecContext(ctx, q, ms(used[id]), id); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("note the use of %d API keys: %w", len(used), err)
-	}
-	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"bambuddy/shared/farm"
 )
 
-const s3Columns = `id, access_key, name, sites, created_at, last_used_at`
+const s3Columns = `id, owner_id, access_key, name, sites, created_at, last_used_at`
 
 func scanS3Credential(r row) (farm.S3Credential, error) {
 	c, _, err := readS3Credential(r, false)
@@ -21,15 +21,17 @@ func scanS3Credential(r row) (farm.S3Credential, error) {
 // without.
 func readS3Credential(r row, withSecret bool) (c farm.S3Credential, sealed []byte, err error) {
 	var sites sql.NullString
+	var owner sql.NullInt64
 	var created, used int64
 	var secret string
-	into := []any{&c.ID, &c.AccessKey, &c.Name, &sites, &created, &used}
+	into := []any{&c.ID, &owner, &c.AccessKey, &c.Name, &sites, &created, &used}
 	if withSecret {
 		into = append(into, &secret)
 	}
 	if err = r.Scan(into...); err != nil {
 		return c, nil, err
 	}
+	c.OwnerID = owner.Int64
 	c.CreatedAt, c.LastUsedAt = when(created), when(used)
 	if c.Sites, err = allowed(sites); err != nil {
 		return c, nil, err
@@ -41,10 +43,10 @@ func readS3Credential(r row, withSecret bool) (c farm.S3Credential, sealed []byt
 // CreateS3Credential keeps a credential with its sealed secret; CONFLICT when its
 // access key is taken.
 func (d *DB) CreateS3Credential(ctx context.Context, c farm.S3Credential, sealed []byte) (farm.S3Credential, error) {
-	const q = `INSERT INTO s3_credentials (access_key, name, secret, sites, created_at, last_used_at)
-		VALUES ($1, $2, $3, $4, $5, 0) RETURNING ` + s3Columns
+	const q = `INSERT INTO s3_credentials (access_key, name, secret, sites, created_at, last_used_at, owner_id)
+		VALUES ($1, $2, $3, $4, $5, 0, $6) RETURNING ` + s3Columns
 	out, err := scanS3Credential(d.write.QueryRowContext(ctx, q, c.AccessKey, c.Name, base64.StdEncoding.EncodeToString(sealed),
-		allowList(c.Sites), ms(c.CreatedAt)))
+		allowList(c.Sites), ms(c.CreatedAt), orNone(c.OwnerID)))
 	if err != nil {
 		return out, fmt.Errorf("keep S3 credential %q: %w", c.Name, taken(err, "there is already an S3 credential %s", c.AccessKey))
 	}

@@ -108,6 +108,32 @@ CREATE TABLE events (
 );
 CREATE INDEX events_at ON events (at);
 
+-- People who may sign in. A password is an argon2id hash.
+CREATE TABLE users (
+    id         BIGINT PRIMARY KEY,
+    username   TEXT NOT NULL UNIQUE,
+    name       TEXT NOT NULL,
+    password   TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    sites      TEXT, -- NULL: all, [] none
+    disabled   BOOLEAN NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL
+);
+
+-- Who is signed in. A token is kept as its SHA-256.
+CREATE TABLE sessions (
+    id         BIGINT PRIMARY KEY,
+    user_id    BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    hash       TEXT NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL,
+    address    TEXT NOT NULL,
+    agent      TEXT NOT NULL
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+
 CREATE TABLE api_keys (
     id           BIGINT PRIMARY KEY,
     name         TEXT NOT NULL,
@@ -119,11 +145,13 @@ CREATE TABLE api_keys (
     limits       TEXT NOT NULL,
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL,
-    last_used_at BIGINT NOT NULL
+    last_used_at BIGINT NOT NULL,
+    owner_id     BIGINT REFERENCES users (id) ON DELETE CASCADE -- NULL: the hub itself
 );
+CREATE INDEX api_keys_owner ON api_keys (owner_id);
 
 -- What people and programs did that somebody may have to answer for. It is kept
--- longer than events and is never changed.
+-- longer than events and is never changed: triggers see to that, in both engines.
 CREATE TABLE audit (
     id         BIGINT PRIMARY KEY,
     at         BIGINT NOT NULL,
@@ -131,9 +159,21 @@ CREATE TABLE audit (
     action     TEXT NOT NULL,
     printer_id BIGINT NOT NULL,
     site_id    BIGINT NOT NULL,
-    data       TEXT NOT NULL
+    data       TEXT NOT NULL,
+    kind       TEXT NOT NULL DEFAULT '',
+    remote     TEXT NOT NULL DEFAULT '',
+    request_id TEXT NOT NULL DEFAULT '',
+    method     TEXT NOT NULL DEFAULT '',
+    path       TEXT NOT NULL DEFAULT '',
+    status     BIGINT NOT NULL DEFAULT 0,
+    code       TEXT NOT NULL DEFAULT '',
+    hash       TEXT NOT NULL DEFAULT '' -- covers the entry and the hash of the one before
 );
 CREATE INDEX audit_at ON audit (at);
+CREATE INDEX audit_who ON audit (who, id);
+CREATE INDEX audit_action ON audit (action, id);
+CREATE INDEX audit_printer ON audit (printer_id, id) WHERE printer_id > 0;
+CREATE INDEX audit_site ON audit (site_id, id) WHERE site_id > 0;
 
 CREATE TABLE projects (
     id           BIGINT PRIMARY KEY,
@@ -318,8 +358,10 @@ CREATE TABLE s3_credentials (
     secret       TEXT NOT NULL,
     sites        TEXT, -- NULL: all, [] none
     created_at   BIGINT NOT NULL,
-    last_used_at BIGINT NOT NULL
+    last_used_at BIGINT NOT NULL,
+    owner_id     BIGINT REFERENCES users (id) ON DELETE CASCADE -- NULL: the hub itself
 );
+CREATE INDEX s3_credentials_owner ON s3_credentials (owner_id);
 
 -- Who wants to be told of events. Secrets are sealed, see package secrets.
 CREATE TABLE webhooks (

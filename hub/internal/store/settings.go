@@ -29,6 +29,20 @@ func (d *DB) SetSetting(ctx context.Context, key, value string) error {
 	return nil
 }
 
+// SwapSetting replaces a setting if it still is what it was ("": not there), and tells
+// whether it was.
+func (d *DB) SwapSetting(ctx context.Context, key, was, value string) (bool, error) {
+	q, args := `UPDATE settings SET value = $1 WHERE key = $2 AND value = $3`, []any{value, key, was}
+	if was == "" {
+		q, args = `INSERT INTO settings (value, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`, args[:2]
+	}
+	ok, err := changed(d.write.ExecContext(ctx, q, args...))
+	if err != nil {
+		return false, fmt.Errorf("swap setting %s: %w", key, err)
+	}
+	return ok, nil
+}
+
 // HasSecrets tells whether anything sealed is stored, so that a lost key is
 // noticed before it is replaced.
 func (d *DB) HasSecrets(ctx context.Context) (bool, error) {

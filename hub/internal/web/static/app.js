@@ -20,7 +20,11 @@ let agents = [];
 let lastEvent = ""; // id to resume after
 let session = null; // AbortController of the running stream
 
-class Refused extends Error {} // the key is no good: ask for another
+class Refused extends Error {} // the key or session is no good: ask for another
+
+// The key that a person entered goes with each request; "" means the session, whose
+// cookie the browser sends by itself.
+const headersOf = (key) => (key ? { "X-API-Key": key } : {});
 
 // --- the stream -----------------------------------------------------------
 
@@ -32,7 +36,7 @@ async function run(key, stop) {
       await stream(key, stop, () => { failures = 0; });
     } catch (err) {
       if (stop.aborted) return;
-      if (err instanceof Refused) return signOut(err.message);
+      if (err instanceof Refused) return leave(err.message);
       wait = err.retryAfter ?? 0;
     }
     if (stop.aborted) return;
@@ -51,7 +55,7 @@ async function stream(key, stop, alive) {
   stop.addEventListener("abort", quit);
   let timer = setTimeout(quit, SILENCE);
   try {
-    const headers = { "X-API-Key": key };
+    const headers = headersOf(key);
     if (lastEvent) headers["Last-Event-ID"] = lastEvent;
     const resp = await fetch("/api/v1/events", { headers, signal: dead.signal, cache: "no-store" });
     if (!resp.ok) await refuse(resp);
@@ -136,7 +140,7 @@ function refresh(what) {
   if (pending.has(what)) return;
   pending.set(what, setTimeout(async () => {
     pending.delete(what);
-    const resp = await fetch(`/api/v1/${what}`, { headers: { "X-API-Key": sessionStorage.getItem(STORE) ?? "" } }).catch(() => null);
+    const resp = await fetch(`/api/v1/${what}`, { headers: headersOf(sessionStorage.getItem(STORE)) }).catch(() => null);
     if (!resp?.ok) return; // the next snapshot brings it
     const list = await resp.json();
     if (what === "agents") agents = list;
@@ -257,20 +261,34 @@ function stale(yes) {
 
 // --- coming and going -----------------------------------------------------
 
-function signIn(key) {
+// post sends a JSON body to the API and gives what went wrong, or "".
+async function post(path, body) {
+  const resp = await fetch(`/api/v1${path}`, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  }).catch(() => null);
+  if (!resp) return "the hub does not answer";
+  if (resp.ok) return "";
+  const { detail } = await resp.json().catch(() => ({}));
+  return detail ?? `the hub answered ${resp.status}`;
+}
+
+// enter shows the farm to who has signed in, or entered a key.
+function enter(key) {
   session?.abort();
   session = new AbortController();
-  sessionStorage.setItem(STORE, key);
-  $("sign-in").hidden = true;
+  if (key) sessionStorage.setItem(STORE, key);
+  for (const id of ["sign-in", "set-up"]) $(id).hidden = true;
   $("farm").hidden = false;
-  $("forget").hidden = false;
+  $("leave").hidden = false;
+  set($("leave"), key ? "Forget key" : "Sign out");
   $("table").hidden = true;
   $("empty").hidden = false;
   set($("empty"), "Loading the printers…");
   run(key, session.signal);
 }
 
-function signOut(why) {
+// leave goes back to the sign-in, and says why if there is a reason.
+function leave(why) {
   session?.abort();
   session = null;
   sessionStorage.removeItem(STORE);
@@ -281,12 +299,27 @@ function signOut(why) {
   showLink("off", "");
   set($("agents"), "");
   $("farm").hidden = true;
-  $("forget").hidden = true;
+  $("leave").hidden = true;
   $("sign-in").hidden = false;
-  set($("key-error"), why ? `${why[0].toUpperCase()}${why.slice(1)}.` : "");
-  $("key").setAttribute("aria-invalid", String(Boolean(why)));
-  $("key").value = "";
-  $("key").focus();
+  complain("sign-in", why);
+  for (const id of ["password", "key"]) $(id).value = "";
+  $("username").focus();
+}
+
+function complain(form, why) {
+  set($(form === "set-up" ? "setup-error" : "sign-in-error"), why ? `${why[0].toUpperCase()}${why.slice(1)}.` : "");
+}
+
+// submit sends a form once, however often its button is pressed.
+function submit(form, send) {
+  $(form).addEventListener("submit", async (e) => {
+    e.preventDefault();
+    const button = $(form).querySelector("button");
+    button.disabled = true;
+    complain(form, "");
+    await send();
+    button.disabled = false;
+  });
 }
 
 function pause(ms, stop) {
@@ -296,15 +329,48 @@ function pause(ms, stop) {
   });
 }
 
-$("sign-in").addEventListener("submit", (e) => {
-  e.preventDefault();
-  set($("key-error"), "");
-  signIn($("key").value.trim());
+submit("sign-in", async () => {
+  const key = $("key").value.trim();
+  if (key) return enter(key);
+  const why = await post("/auth/login", { username: $("username").value, password: $("password").value });
+  if (!why) return enter("");
+  complain("sign-in", why);
+  $("password").value = "";
+  $("password").focus();
 });
-$("forget").addEventListener("click", () => signOut(""));
+
+submit("set-up", async () => {
+  const why = await post("/auth/setup", {
+    token: setupToken, username: $("new-username").value, password: $("new-password").value,
+  });
+  if (why) return complain("set-up", why);
+  history.replaceState(null, "", "/");
+  enter("");
+});
+
+$("leave").addEventListener("click", async () => {
+  const why = sessionStorage.getItem(STORE) ? "" : await post("/auth/logout", {});
+  leave(why);
+});
 $("find").addEventListener("input", draw);
 setInterval(() => { for (const p of printers.values()) if (p.row) drawAge(p); }, 20000);
 
-const kept = sessionStorage.getItem(STORE);
-if (kept) signIn(kept);
-else signOut("");
+// The setup link carries its token behind the #, which no server sees.
+const setupToken = location.pathname === "/setup" ? location.hash.slice(1) : "";
+
+async function begin() {
+  const kept = sessionStorage.getItem(STORE);
+  if (setupToken) {
+    $("set-up").hidden = false;
+    $("new-username").focus();
+  } else if (kept) {
+    enter(kept);
+  } else {
+    const me = await fetch("/api/v1/auth/me", { cache: "no-store" }).catch(() => null);
+    if (me?.ok) return enter("");
+    leave("");
+    const state = await fetch("/api/v1/auth/setup", { cache: "no-store" }).then((r) => r.json()).catch(() => ({}));
+    if (state.needed) complain("sign-in", "nobody can sign in yet: open the setup link in the log of the hub");
+  }
+}
+begin();
