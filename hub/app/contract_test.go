@@ -90,12 +90,12 @@ func (a reply) holds(file string) {
 		a.t.Fatal(err)
 	}
 	a.into(&got)
-	for _, wrong := range missing(file, want, got) {
+	for _, wrong := range lacking(file, want, got) {
 		a.t.Errorf("%s: %s", a.what, wrong)
 	}
 }
 
-func missing(at string, want, got any) (out []string) {
+func lacking(at string, want, got any) (out []string) {
 	switch want := want.(type) {
 	case map[string]any:
 		m, _ := got.(map[string]any)
@@ -105,7 +105,7 @@ func missing(at string, want, got any) (out []string) {
 				out = append(out, at+"."+k+" is missing")
 				continue
 			}
-			out = append(out, missing(at+"."+k, want[k], v)...)
+			out = append(out, lacking(at+"."+k, want[k], v)...)
 		}
 	case []any:
 		all, _ := got.([]any)
@@ -113,7 +113,7 @@ func missing(at string, want, got any) (out []string) {
 			return []string{fmt.Sprintf("%s: %d elements, want %d", at, len(all), len(want))}
 		}
 		for i := range want {
-			out = append(out, missing(fmt.Sprintf("%s[%d]", at, i), want[i], all[i])...)
+			out = append(out, lacking(fmt.Sprintf("%s[%d]", at, i), want[i], all[i])...)
 		}
 	default:
 		if !reflect.DeepEqual(want, got) {

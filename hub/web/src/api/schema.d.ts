@@ -658,7 +658,7 @@ export interface paths {
         put?: never;
         /**
          * Create Media Link
-         * @description Makes a short-lived link for what cannot send a key in a header. It opens one path, as the caller, who must still be there and see it. Links do not outlive a restart of the hub.
+         * @description Makes a short-lived link for what cannot send a key in a header. It opens one path, as the caller, who must still see it, and ends with their session or key. Links do not outlive a restart of the hub.
          */
         post: operations["create_media_link"];
         delete?: never;
@@ -1334,7 +1334,7 @@ export interface paths {
         put?: never;
         /**
          * Create S3 Credential
-         * @description To read the archive with S3 tools. The answer holds the secret, once.
+         * @description To read the archive with S3 tools; who makes it must be allowed to read. The answer holds the secret, once. Not with a key that expires.
          */
         post: operations["create_s3_credential"];
         delete?: never;
@@ -1454,7 +1454,7 @@ export interface paths {
         put?: never;
         /**
          * Create User
-         * @description Makes a person who may sign in at once.
+         * @description Makes a person who may sign in at once. Not with a key that expires.
          */
         post: operations["create_user"];
         delete?: never;
@@ -1486,7 +1486,7 @@ export interface paths {
         head?: never;
         /**
          * Update User
-         * @description Who is disabled is out at once, with every session, key and open stream. The last administrator of all sites stays one.
+         * @description Who is disabled is out at once, with every session, key and open stream. The last administrator of all sites stays one. Not with a key that expires.
          */
         patch: operations["update_user"];
         trace?: never;
@@ -1502,7 +1502,7 @@ export interface paths {
         put?: never;
         /**
          * Reset Password
-         * @description Gives a person another password and ends all their sessions.
+         * @description Gives a person another password and ends all their sessions. Not with a key that expires.
          */
         post: operations["reset_password"];
         delete?: never;
@@ -1511,8 +1511,463 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Webhooks
+         * @description Those that are told of nothing the caller does not see.
+         */
+        get: operations["list_webhooks"];
+        put?: never;
+        /**
+         * Create Webhook
+         * @description Every event is sent by `POST` as `{"event", "timestamp", "data"}`, signed, at least once, of each printer in order. The answer holds the secret, once.
+         *
+         *     Events: `print_started`, `print_progress`, `print_paused`, `print_resumed`, `print_complete`, `print_failed`, `print_stopped`, `printer_online`, `printer_offline`, `printer_error`, `printer_error_cleared`, `agent_online`, `agent_offline`, `webhook_disabled`. How to receive them, with examples, and what is sent of each, is in docs/webhooks.md. An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429.
+         */
+        post: operations["create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Webhook
+         * @description One webhook, without its secret.
+         */
+        get: operations["get_webhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Webhook
+         * @description What is on its way is dropped, and the log of it.
+         */
+        delete: operations["delete_webhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Webhook
+         * @description Any subset of the fields.
+         */
+        patch: operations["update_webhook"];
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Webhook Deliveries
+         * @description Newest first.
+         */
+        get: operations["list_webhook_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries/{delivery_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Webhook Delivery
+         * @description With what was sent and what was answered.
+         */
+        get: operations["get_webhook_delivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries/{delivery_id}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redeliver
+         * @description Sends one again that has ended, with the same `X-Bambuddy-Delivery`. It waits for no other one, and no other one for it.
+         */
+        post: operations["redeliver_webhook_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate Webhook Secret
+         * @description What is sent from now on is signed with the new secret, which is in the answer, once.
+         */
+        post: operations["rotate_webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test Webhook
+         * @description Sends an event `test`, once, waits for the answer and tells what it was; 200 also when it failed. It is not in the log. When the endpoint took it, what is waiting is sent at once.
+         */
+        post: operations["test_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    agent_offline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * agent_offline
+         * @description An agent has been away for a while.
+         */
+        post: operations["on_agent_offline"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    agent_online: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * agent_online
+         * @description An agent is connected.
+         */
+        post: operations["on_agent_online"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_complete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_complete
+         * @description A print ended well, or, with status unknown, unseen.
+         */
+        post: operations["on_print_complete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_failed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_failed
+         * @description The printer failed.
+         */
+        post: operations["on_print_failed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_paused: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_paused
+         * @description A print stands still.
+         */
+        post: operations["on_print_paused"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_progress
+         * @description A print passed a milestone, each at most once a print.
+         */
+        post: operations["on_print_progress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_resumed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_resumed
+         * @description A print goes on.
+         */
+        post: operations["on_print_resumed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_started: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_started
+         * @description A print began.
+         */
+        post: operations["on_print_started"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    print_stopped: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * print_stopped
+         * @description A person stopped a print.
+         */
+        post: operations["on_print_stopped"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    printer_error: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * printer_error
+         * @description A printer complains, once a code until that is cleared.
+         */
+        post: operations["on_printer_error"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    printer_error_cleared: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * printer_error_cleared
+         * @description A printer no longer complains of something.
+         */
+        post: operations["on_printer_error_cleared"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    printer_offline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * printer_offline
+         * @description A printer has been away for a while.
+         */
+        post: operations["on_printer_offline"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    printer_online: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * printer_online
+         * @description A printer is there.
+         */
+        post: operations["on_printer_online"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * test
+         * @description Somebody tests this webhook. Nobody subscribes to it.
+         */
+        post: operations["on_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    webhook_disabled: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * webhook_disabled
+         * @description A webhook was switched off, having failed too long. Sent to webhooks without printer_ids and site_ids.
+         */
+        post: operations["on_webhook_disabled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         /** @description AMS is one filament unit. */
@@ -1669,6 +2124,22 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description AgentData is what is sent of an agent. */
+        AgentData: {
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 1
+             */
+            agent_id: number | null;
+            /**
+             * @description What people call it.
+             * @example workshop-pi
+             */
+            agent_name: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Archive is one physical print, or one uploaded file. */
         Archive: {
             /**
@@ -1689,7 +2160,7 @@ export interface components {
             created_at: string;
             /**
              * Format: int64
-             * @description The first archive with the same 3MF.
+             * @description The first archive with the same 3MF; null as well when the caller does not see that one.
              */
             duplicate_of: number | null;
             /**
@@ -1892,7 +2363,7 @@ export interface components {
             created_at: string;
             /**
              * Format: int64
-             * @description The first archive with the same 3MF.
+             * @description The first archive with the same 3MF; null as well when the caller does not see that one.
              */
             duplicate_of: number | null;
             /**
@@ -2461,6 +2932,216 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description Delivery is one event on its way to one webhook, and what became of it. */
+        Delivery: {
+            /**
+             * Format: date-time
+             * @description When it was put down.
+             * @example 2024-01-15T14:30:00Z
+             */
+            created_at: string;
+            /**
+             * @description As in X-Bambuddy-Delivery; the same in every try.
+             * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+             */
+            delivery_id: string;
+            /** @description When it was delivered or given up. */
+            ended_at: string | null;
+            /**
+             * @description Why the last try failed; null: it did not.
+             * @example no answer within 10 s
+             */
+            error: string | null;
+            /**
+             * @description What happened.
+             * @example print_complete
+             */
+            event: string;
+            /**
+             * Format: int64
+             * @description Its id in GET /events; null: a test.
+             * @example 1234
+             */
+            event_id: number | null;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 42
+             */
+            id: number;
+            /** @description Null: not tried yet. */
+            last_attempt_at: string | null;
+            /** @description Not before; null: it has ended. */
+            next_attempt_at: string | null;
+            /**
+             * Format: int64
+             * @description Of which printer it is; null: of none.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * Format: int64
+             * @description Of which site it is; null: of none.
+             * @example 1
+             */
+            site_id: number | null;
+            /**
+             * @description dead: given up; it can be sent again by hand.
+             * @example delivered
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "dead";
+            /**
+             * Format: int64
+             * @description The HTTP status of the last answer; null: none came.
+             * @example 200
+             */
+            status: number | null;
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             * @example 2024-01-15T14:30:00Z
+             */
+            timestamp: string;
+            /**
+             * Format: int64
+             * @description Milliseconds the last try took; null: not tried yet.
+             * @example 87
+             */
+            took_ms: number | null;
+            /**
+             * Format: int64
+             * @description How often it has been tried.
+             * @example 1
+             */
+            tries: number;
+            /**
+             * Format: int64
+             * @description Whose it is.
+             * @example 1
+             */
+            webhook_id: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description DeliveryDetail is a delivery with what was sent and what was answered. */
+        DeliveryDetail: {
+            /**
+             * @description What is sent, byte for byte but for white space.
+             * @example {
+             *       "data": {
+             *         "printer_id": 1,
+             *         "printer_name": "Workshop X1C"
+             *       },
+             *       "event": "printer_online",
+             *       "timestamp": "2024-01-15T14:30:00Z"
+             *     }
+             */
+            body: unknown;
+            /**
+             * Format: date-time
+             * @description When it was put down.
+             * @example 2024-01-15T14:30:00Z
+             */
+            created_at: string;
+            /**
+             * @description As in X-Bambuddy-Delivery; the same in every try.
+             * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+             */
+            delivery_id: string;
+            /** @description When it was delivered or given up. */
+            ended_at: string | null;
+            /**
+             * @description Why the last try failed; null: it did not.
+             * @example no answer within 10 s
+             */
+            error: string | null;
+            /**
+             * @description What happened.
+             * @example print_complete
+             */
+            event: string;
+            /**
+             * Format: int64
+             * @description Its id in GET /events; null: a test.
+             * @example 1234
+             */
+            event_id: number | null;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 42
+             */
+            id: number;
+            /** @description Null: not tried yet. */
+            last_attempt_at: string | null;
+            /** @description Not before; null: it has ended. */
+            next_attempt_at: string | null;
+            /**
+             * Format: int64
+             * @description Of which printer it is; null: of none.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * @description The head of the last request, its first 2 KiB; null: not tried yet.
+             * @example POST /bambuddy
+             *     Host: hooks.example.com
+             */
+            request: string | null;
+            /**
+             * @description The beginning of the last answer: 2 KiB of its head, 4 KiB of its body; null: none came.
+             * @example 200 OK
+             *     Content-Type: text/plain
+             *
+             *     ok
+             */
+            response: string | null;
+            /**
+             * Format: int64
+             * @description Of which site it is; null: of none.
+             * @example 1
+             */
+            site_id: number | null;
+            /**
+             * @description dead: given up; it can be sent again by hand.
+             * @example delivered
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "dead";
+            /**
+             * Format: int64
+             * @description The HTTP status of the last answer; null: none came.
+             * @example 200
+             */
+            status: number | null;
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             * @example 2024-01-15T14:30:00Z
+             */
+            timestamp: string;
+            /**
+             * Format: int64
+             * @description Milliseconds the last try took; null: not tried yet.
+             * @example 87
+             */
+            took_ms: number | null;
+            /**
+             * Format: int64
+             * @description How often it has been tried.
+             * @example 1
+             */
+            tries: number;
+            /**
+             * Format: int64
+             * @description Whose it is.
+             * @example 1
+             */
+            webhook_id: number;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Discovery is the body of POST /agents/{id}/discover. */
         Discovery: {
             /**
@@ -2954,7 +3635,7 @@ export interface components {
             expires_at: string;
             /**
              * @description For an <img> or <video>, relative to the hub. Further parameters, as fps, may be added.
-             * @example /api/v1/printers/1/camera/stream?caller=u1&expires=1705329000&signature=…
+             * @example /api/v1/printers/1/camera/stream?caller=s1.1&expires=1705329000&signature=…
              */
             url: string;
         } & {
@@ -3198,6 +3879,53 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description NewWebhook is the body of POST /webhooks. */
+        NewWebhook: {
+            /**
+             * @description Absent: true.
+             * @example true
+             */
+            enabled?: boolean;
+            /**
+             * @description Only these events, see above; null or absent: all, empty: none.
+             * @example [
+             *       "print_complete",
+             *       "print_failed"
+             *     ]
+             */
+            events?: ("print_started" | "print_progress" | "print_paused" | "print_resumed" | "print_complete" | "print_failed" | "print_stopped" | "printer_online" | "printer_offline" | "printer_error" | "printer_error_cleared" | "agent_online" | "agent_offline" | "webhook_disabled")[] | null;
+            /**
+             * @description What it is for.
+             * @example Home automation
+             */
+            name: string;
+            /**
+             * @description Only what is of these printers; null or absent: all, empty: none. With a list, what is of no printer (agents) is not sent.
+             * @example [
+             *       1
+             *     ]
+             */
+            printer_ids?: number[] | null;
+            /**
+             * @description To sign with, 16 to 200 letters, digits and signs; absent: one is made.
+             * @example whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0
+             */
+            secret?: string;
+            /**
+             * @description Only what is of these sites; null or absent: all, empty: none.
+             * @example [
+             *       1
+             *     ]
+             */
+            site_ids?: number[] | null;
+            /**
+             * @description https:// or http://, without a name and password and without a fragment. Addresses that are loopback or private are refused unless the settings allow them; link-local ones always. Checked again each time it is connected to.
+             * @example https://hooks.example.com/bambuddy
+             */
+            url: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description Nozzle is one installed nozzle. */
         Nozzle: {
             /**
@@ -3273,6 +4001,45 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description PrintData is what is sent of a print. What is not known yet is null. */
+        PrintData: {
+            /**
+             * Format: int64
+             * @description The print in GET /archives.
+             * @example 123
+             */
+            archive_id: number | null;
+            /**
+             * Format: int64
+             * @description Seconds from its start to its end; null: it has not ended, or nobody knows.
+             * @example 8100
+             */
+            duration: number | null;
+            /**
+             * @description The base name of the 3MF.
+             * @example benchy.3mf
+             */
+            filename: string | null;
+            /**
+             * Format: int64
+             * @description Null: it was removed.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Workshop X1C
+             */
+            printer_name: string | null;
+            /**
+             * @description How it stands.
+             * @example success
+             * @enum {string|null}
+             */
+            status: "printing" | "success" | "failed" | "stopped" | "unknown" | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description PrintError is the error that holds up a print. */
         PrintError: {
             /**
@@ -3284,6 +4051,95 @@ export interface components {
             link: string;
             /** @description In words; null where we have none. */
             message: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description PrintFailedData is what is sent of a print that failed. */
+        PrintFailedData: {
+            /**
+             * Format: int64
+             * @description The print in GET /archives.
+             * @example 123
+             */
+            archive_id: number | null;
+            /**
+             * Format: int64
+             * @description Seconds from its start to its end; null: it has not ended, or nobody knows.
+             * @example 8100
+             */
+            duration: number | null;
+            /**
+             * @description What the printer complained of; null: it did not say.
+             * @example Spaghetti was detected.
+             */
+            failure_reason: string | null;
+            /**
+             * @description The base name of the 3MF.
+             * @example benchy.3mf
+             */
+            filename: string | null;
+            /**
+             * Format: int64
+             * @description Null: it was removed.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Workshop X1C
+             */
+            printer_name: string | null;
+            /**
+             * @description How it stands.
+             * @example success
+             * @enum {string|null}
+             */
+            status: "printing" | "success" | "failed" | "stopped" | "unknown" | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description PrintProgressData is what is sent of a milestone. */
+        PrintProgressData: {
+            /**
+             * Format: int64
+             * @description The print in GET /archives.
+             * @example 123
+             */
+            archive_id: number | null;
+            /**
+             * Format: int64
+             * @description Seconds from its start to its end; null: it has not ended, or nobody knows.
+             * @example 8100
+             */
+            duration: number | null;
+            /**
+             * @description The base name of the 3MF.
+             * @example benchy.3mf
+             */
+            filename: string | null;
+            /**
+             * Format: int64
+             * @description Null: it was removed.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Workshop X1C
+             */
+            printer_name: string | null;
+            /**
+             * Format: int64
+             * @description The milestone, in percent.
+             * @example 25
+             */
+            progress: number | null;
+            /**
+             * @description How it stands.
+             * @example success
+             * @enum {string|null}
+             */
+            status: "printing" | "success" | "failed" | "stopped" | "unknown" | null;
         } & {
             [key: string]: unknown;
         };
@@ -3456,6 +4312,54 @@ export interface components {
              * @example MQTT port
              */
             title: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description PrinterData is what is sent of a printer. */
+        PrinterData: {
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Workshop X1C
+             */
+            printer_name: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description PrinterErrorData is what is sent of what a printer complains of. */
+        PrinterErrorData: {
+            /**
+             * @description The printer's own.
+             * @example 0300-400C
+             */
+            code: string | null;
+            /**
+             * @description In words, as far as they are known.
+             * @example The task was canceled.
+             */
+            message: string | null;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 1
+             */
+            printer_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Workshop X1C
+             */
+            printer_name: string | null;
+            /**
+             * @description How bad it is.
+             * @example serious
+             * @enum {string|null}
+             */
+            severity: "fatal" | "serious" | "common" | "info" | null;
         } & {
             [key: string]: unknown;
         };
@@ -4560,6 +5464,146 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** @description Webhook is an endpoint without its secret. */
+        Webhook: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2024-01-15T14:30:00Z
+             */
+            created_at: string;
+            /**
+             * @description The name of who made it.
+             * @example Home automation
+             */
+            created_by: string;
+            /**
+             * @description Why it is not enabled; null while it is.
+             * @example disabled by Home automation
+             */
+            disabled_reason: string | null;
+            /**
+             * @description False: nothing is sent and nothing is kept for later.
+             * @example true
+             */
+            enabled: boolean;
+            /**
+             * @description Only these events; null: all, empty: none.
+             * @example [
+             *       "print_complete",
+             *       "print_failed"
+             *     ]
+             */
+            events: ("print_started" | "print_progress" | "print_paused" | "print_resumed" | "print_complete" | "print_failed" | "print_stopped" | "printer_online" | "printer_offline" | "printer_error" | "printer_error_cleared" | "agent_online" | "agent_offline" | "webhook_disabled")[] | null;
+            /** @description When it first failed since anything got through; null: the last try got through, or there was none. */
+            failing_since: string | null;
+            /**
+             * Format: int64
+             * @description How many tries have failed since anything got through.
+             * @example 0
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 1
+             */
+            id: number;
+            /**
+             * @description What it is for.
+             * @example Home automation
+             */
+            name: string;
+            /**
+             * @description Only what is of these printers; null: all, empty: none.
+             * @example [
+             *       1
+             *     ]
+             */
+            printer_ids: number[] | null;
+            /**
+             * @description Only what is of these sites; null: all, empty: none.
+             * @example [
+             *       1
+             *     ]
+             */
+            site_ids: number[] | null;
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2024-01-15T14:30:00Z
+             */
+            updated_at: string;
+            /**
+             * @description Where events are sent to, by POST.
+             * @example https://hooks.example.com/bambuddy
+             */
+            url: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description WebhookChange is the body of PATCH /webhooks/{id}: any subset. */
+        WebhookChange: {
+            /**
+             * @description False: what is on its way is given up, and can be sent again by hand later. True, after false: begins anew, with the events from now on.
+             * @example true
+             */
+            enabled?: boolean;
+            /**
+             * @description Null: all, empty: none.
+             * @example [
+             *       "print_complete"
+             *     ]
+             */
+            events?: ("print_started" | "print_progress" | "print_paused" | "print_resumed" | "print_complete" | "print_failed" | "print_stopped" | "printer_online" | "printer_offline" | "printer_error" | "printer_error_cleared" | "agent_online" | "agent_offline" | "webhook_disabled")[] | null;
+            /**
+             * @description What it is for.
+             * @example Home automation
+             */
+            name?: string;
+            /**
+             * @description Null: all, empty: none. Deliveries of others are dropped, from the log too.
+             * @example [
+             *       1
+             *     ]
+             */
+            printer_ids?: number[] | null;
+            /**
+             * @description Null: all, empty: none. Deliveries of others are dropped, from the log too.
+             * @example [
+             *       1
+             *     ]
+             */
+            site_ids?: number[] | null;
+            /**
+             * @description What is on its way goes to the new one.
+             * @example https://hooks.example.com/bambuddy
+             */
+            url?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description WebhookDisabledData is what is sent of a webhook that was switched off. */
+        WebhookDisabledData: {
+            /**
+             * @description Why.
+             * @example nothing has got through since 2024-01-15T14:30:00Z, for 70 tries; the last: no answer within 10 s
+             */
+            reason: string | null;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 2
+             */
+            webhook_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Home automation
+             */
+            webhook_name: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description WebhookSettings are about the delivery of events. */
         WebhookSettings: {
             /**
@@ -4585,6 +5629,164 @@ export interface components {
              * @default 24
              */
             retry_hours: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description WebhookTest is how a test went. */
+        WebhookTest: {
+            /**
+             * @description What was sent.
+             * @example {
+             *       "data": {
+             *         "message": "This is a test. Nothing has happened.",
+             *         "webhook_id": 1,
+             *         "webhook_name": "Home automation"
+             *       },
+             *       "event": "test",
+             *       "timestamp": "2024-01-15T14:30:00Z"
+             *     }
+             */
+            body: unknown;
+            /**
+             * @description The endpoint took it: it answered 2xx.
+             * @example true
+             */
+            delivered: boolean;
+            /**
+             * @description Why it failed; null: it did not.
+             * @example no answer within 10 s
+             */
+            error: string | null;
+            /**
+             * @description The head of the request, its first 2 KiB.
+             * @example POST /bambuddy
+             *     Host: hooks.example.com
+             */
+            request: string;
+            /**
+             * @description The beginning of the answer: 2 KiB of its head, 4 KiB of its body; null: none came.
+             * @example 200 OK
+             *     Content-Type: text/plain
+             *
+             *     ok
+             */
+            response: string | null;
+            /**
+             * Format: int64
+             * @description The HTTP status of the answer; null: none came.
+             * @example 200
+             */
+            status: number | null;
+            /**
+             * Format: int64
+             * @description Milliseconds it took.
+             * @example 87
+             */
+            took_ms: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description WebhookTestData is what is sent when somebody tests a webhook. */
+        WebhookTestData: {
+            /**
+             * @description That it is a test.
+             * @example This is a test. Nothing has happened.
+             */
+            message: string | null;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 2
+             */
+            webhook_id: number | null;
+            /**
+             * @description What people call it.
+             * @example Home automation
+             */
+            webhook_name: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description WebhookWithSecret is a webhook with its secret, for the one and only time. */
+        WebhookWithSecret: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2024-01-15T14:30:00Z
+             */
+            created_at: string;
+            /**
+             * @description The name of who made it.
+             * @example Home automation
+             */
+            created_by: string;
+            /**
+             * @description Why it is not enabled; null while it is.
+             * @example disabled by Home automation
+             */
+            disabled_reason: string | null;
+            /**
+             * @description False: nothing is sent and nothing is kept for later.
+             * @example true
+             */
+            enabled: boolean;
+            /**
+             * @description Only these events; null: all, empty: none.
+             * @example [
+             *       "print_complete",
+             *       "print_failed"
+             *     ]
+             */
+            events: ("print_started" | "print_progress" | "print_paused" | "print_resumed" | "print_complete" | "print_failed" | "print_stopped" | "printer_online" | "printer_offline" | "printer_error" | "printer_error_cleared" | "agent_online" | "agent_offline" | "webhook_disabled")[] | null;
+            /** @description When it first failed since anything got through; null: the last try got through, or there was none. */
+            failing_since: string | null;
+            /**
+             * Format: int64
+             * @description How many tries have failed since anything got through.
+             * @example 0
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Its id.
+             * @example 1
+             */
+            id: number;
+            /**
+             * @description What it is for.
+             * @example Home automation
+             */
+            name: string;
+            /**
+             * @description Only what is of these printers; null: all, empty: none.
+             * @example [
+             *       1
+             *     ]
+             */
+            printer_ids: number[] | null;
+            /**
+             * @description What deliveries are signed with. It is shown here once.
+             * @example whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0
+             */
+            secret: string;
+            /**
+             * @description Only what is of these sites; null: all, empty: none.
+             * @example [
+             *       1
+             *     ]
+             */
+            site_ids: number[] | null;
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2024-01-15T14:30:00Z
+             */
+            updated_at: string;
+            /**
+             * @description Where events are sent to, by POST.
+             * @example https://hooks.example.com/bambuddy
+             */
+            url: string;
         } & {
             [key: string]: unknown;
         };
@@ -10319,7 +11521,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "expires_at": "2024-01-15T14:30:00Z",
-                     *       "url": "/api/v1/printers/1/camera/stream?caller=u1&expires=1705329000&signature=…"
+                     *       "url": "/api/v1/printers/1/camera/stream?caller=s1.1&expires=1705329000&signature=…"
                      *     }
                      */
                     "application/json": components["schemas"]["MediaLink"];
@@ -18132,6 +19334,2383 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Error"];
                 };
+            };
+        };
+    };
+    list_webhooks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description At most this many; everything when absent.
+                 * @example 50
+                 */
+                limit?: number;
+                /**
+                 * @description Skip this many.
+                 * @example 0
+                 */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /**
+                     * @description How many there are without limit and offset.
+                     * @example 1234
+                     */
+                    "X-Total-Count"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "created_at": "2024-01-15T14:30:00Z",
+                     *         "created_by": "Home automation",
+                     *         "disabled_reason": "disabled by Home automation",
+                     *         "enabled": true,
+                     *         "events": [
+                     *           "print_complete",
+                     *           "print_failed"
+                     *         ],
+                     *         "failing_since": "2024-01-15T14:30:00Z",
+                     *         "failures": 0,
+                     *         "id": 1,
+                     *         "name": "Home automation",
+                     *         "printer_ids": [
+                     *           1
+                     *         ],
+                     *         "site_ids": [
+                     *           1
+                     *         ],
+                     *         "updated_at": "2024-01-15T14:30:00Z",
+                     *         "url": "https://hooks.example.com/bambuddy"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Webhook"][];
+                };
+            };
+            /** @description The request is wrong; the detail names the field. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    create_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What is asked for. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "enabled": true,
+                 *       "events": [
+                 *         "print_complete",
+                 *         "print_failed"
+                 *       ],
+                 *       "name": "Home automation",
+                 *       "printer_ids": [
+                 *         1
+                 *       ],
+                 *       "secret": "whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0",
+                 *       "site_ids": [
+                 *         1
+                 *       ],
+                 *       "url": "https://hooks.example.com/bambuddy"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description It was made; the body is what it is now. */
+            201: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2024-01-15T14:30:00Z",
+                     *       "created_by": "Home automation",
+                     *       "disabled_reason": "disabled by Home automation",
+                     *       "enabled": true,
+                     *       "events": [
+                     *         "print_complete",
+                     *         "print_failed"
+                     *       ],
+                     *       "failing_since": "2024-01-15T14:30:00Z",
+                     *       "failures": 0,
+                     *       "id": 1,
+                     *       "name": "Home automation",
+                     *       "printer_ids": [
+                     *         1
+                     *       ],
+                     *       "secret": "whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0",
+                     *       "site_ids": [
+                     *         1
+                     *       ],
+                     *       "updated_at": "2024-01-15T14:30:00Z",
+                     *       "url": "https://hooks.example.com/bambuddy"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description The request is wrong; the detail names the field. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description It does not fit to how things stand. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2024-01-15T14:30:00Z",
+                     *       "created_by": "Home automation",
+                     *       "disabled_reason": "disabled by Home automation",
+                     *       "enabled": true,
+                     *       "events": [
+                     *         "print_complete",
+                     *         "print_failed"
+                     *       ],
+                     *       "failing_since": "2024-01-15T14:30:00Z",
+                     *       "failures": 0,
+                     *       "id": 1,
+                     *       "name": "Home automation",
+                     *       "printer_ids": [
+                     *         1
+                     *       ],
+                     *       "site_ids": [
+                     *         1
+                     *       ],
+                     *       "updated_at": "2024-01-15T14:30:00Z",
+                     *       "url": "https://hooks.example.com/bambuddy"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    delete_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "deleted"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    update_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        /** @description What is asked for. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "enabled": true,
+                 *       "events": [
+                 *         "print_complete"
+                 *       ],
+                 *       "name": "Home automation",
+                 *       "printer_ids": [
+                 *         1
+                 *       ],
+                 *       "site_ids": [
+                 *         1
+                 *       ],
+                 *       "url": "https://hooks.example.com/bambuddy"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookChange"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2024-01-15T14:30:00Z",
+                     *       "created_by": "Home automation",
+                     *       "disabled_reason": "disabled by Home automation",
+                     *       "enabled": true,
+                     *       "events": [
+                     *         "print_complete",
+                     *         "print_failed"
+                     *       ],
+                     *       "failing_since": "2024-01-15T14:30:00Z",
+                     *       "failures": 0,
+                     *       "id": 1,
+                     *       "name": "Home automation",
+                     *       "printer_ids": [
+                     *         1
+                     *       ],
+                     *       "site_ids": [
+                     *         1
+                     *       ],
+                     *       "updated_at": "2024-01-15T14:30:00Z",
+                     *       "url": "https://hooks.example.com/bambuddy"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description The request is wrong; the detail names the field. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is of another type. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    list_webhook_deliveries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only these.
+                 * @example dead
+                 */
+                state?: "pending" | "delivered" | "dead";
+                /**
+                 * @description At most this many.
+                 * @example 50
+                 */
+                limit?: number;
+                /**
+                 * @description Skip this many.
+                 * @example 0
+                 */
+                offset?: number;
+                /**
+                 * @description As X-Next-Cursor said.
+                 * @example 0
+                 */
+                cursor?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /**
+                     * @description For the next page; absent on the last.
+                     * @example 1183
+                     */
+                    "X-Next-Cursor"?: string;
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /**
+                     * @description How many there are in all.
+                     * @example 1234
+                     */
+                    "X-Total-Count"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "created_at": "2024-01-15T14:30:00Z",
+                     *         "delivery_id": "5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11",
+                     *         "ended_at": "2024-01-15T14:30:00Z",
+                     *         "error": "no answer within 10 s",
+                     *         "event": "print_complete",
+                     *         "event_id": 1234,
+                     *         "id": 42,
+                     *         "last_attempt_at": "2024-01-15T14:30:00Z",
+                     *         "next_attempt_at": "2024-01-15T14:30:00Z",
+                     *         "printer_id": 1,
+                     *         "site_id": 1,
+                     *         "state": "delivered",
+                     *         "status": 200,
+                     *         "timestamp": "2024-01-15T14:30:00Z",
+                     *         "took_ms": 87,
+                     *         "tries": 1,
+                     *         "webhook_id": 1
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Delivery"][];
+                };
+            };
+            /** @description The request is wrong; the detail names the field. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_webhook_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+                /**
+                 * @description The delivery's id.
+                 * @example 0
+                 */
+                delivery_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "body": {
+                     *         "data": {
+                     *           "printer_id": 1,
+                     *           "printer_name": "Workshop X1C"
+                     *         },
+                     *         "event": "printer_online",
+                     *         "timestamp": "2024-01-15T14:30:00Z"
+                     *       },
+                     *       "created_at": "2024-01-15T14:30:00Z",
+                     *       "delivery_id": "5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11",
+                     *       "ended_at": "2024-01-15T14:30:00Z",
+                     *       "error": "no answer within 10 s",
+                     *       "event": "print_complete",
+                     *       "event_id": 1234,
+                     *       "id": 42,
+                     *       "last_attempt_at": "2024-01-15T14:30:00Z",
+                     *       "next_attempt_at": "2024-01-15T14:30:00Z",
+                     *       "printer_id": 1,
+                     *       "request": "POST /bambuddy\nHost: hooks.example.com\n",
+                     *       "response": "200 OK\nContent-Type: text/plain\n\nok",
+                     *       "site_id": 1,
+                     *       "state": "delivered",
+                     *       "status": 200,
+                     *       "timestamp": "2024-01-15T14:30:00Z",
+                     *       "took_ms": 87,
+                     *       "tries": 1,
+                     *       "webhook_id": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    redeliver_webhook_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+                /**
+                 * @description The delivery's id.
+                 * @example 0
+                 */
+                delivery_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2024-01-15T14:30:00Z",
+                     *       "delivery_id": "5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11",
+                     *       "ended_at": "2024-01-15T14:30:00Z",
+                     *       "error": "no answer within 10 s",
+                     *       "event": "print_complete",
+                     *       "event_id": 1234,
+                     *       "id": 42,
+                     *       "last_attempt_at": "2024-01-15T14:30:00Z",
+                     *       "next_attempt_at": "2024-01-15T14:30:00Z",
+                     *       "printer_id": 1,
+                     *       "site_id": 1,
+                     *       "state": "delivered",
+                     *       "status": 200,
+                     *       "timestamp": "2024-01-15T14:30:00Z",
+                     *       "took_ms": 87,
+                     *       "tries": 1,
+                     *       "webhook_id": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description It does not fit to how things stand. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    rotate_webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2024-01-15T14:30:00Z",
+                     *       "created_by": "Home automation",
+                     *       "disabled_reason": "disabled by Home automation",
+                     *       "enabled": true,
+                     *       "events": [
+                     *         "print_complete",
+                     *         "print_failed"
+                     *       ],
+                     *       "failing_since": "2024-01-15T14:30:00Z",
+                     *       "failures": 0,
+                     *       "id": 1,
+                     *       "name": "Home automation",
+                     *       "printer_ids": [
+                     *         1
+                     *       ],
+                     *       "secret": "whsec_m1Xh0bQ4v9yZ3tUe7Jr2KdLw8sNf5aGc6PiOqRxTzB0",
+                     *       "site_ids": [
+                     *         1
+                     *       ],
+                     *       "updated_at": "2024-01-15T14:30:00Z",
+                     *       "url": "https://hooks.example.com/bambuddy"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    test_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Its id.
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "body": {
+                     *         "data": {
+                     *           "message": "This is a test. Nothing has happened.",
+                     *           "webhook_id": 1,
+                     *           "webhook_name": "Home automation"
+                     *         },
+                     *         "event": "test",
+                     *         "timestamp": "2024-01-15T14:30:00Z"
+                     *       },
+                     *       "delivered": true,
+                     *       "error": "no answer within 10 s",
+                     *       "request": "POST /bambuddy\nHost: hooks.example.com\n",
+                     *       "response": "200 OK\nContent-Type: text/plain\n\nok",
+                     *       "status": 200,
+                     *       "took_ms": 87
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookTest"];
+                };
+            };
+            /** @description There is no key and no session, or it is not known any more. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The caller may not do this. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no such thing, or the caller may not know of it. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The limit of this minute is used up. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description A fault of the hub; its log says more. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The hub cannot do it now; later it may. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    on_agent_offline: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example agent_offline
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["AgentData"];
+                    /**
+                     * @description What happened.
+                     * @example agent_offline
+                     * @enum {string}
+                     */
+                    event: "agent_offline";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_agent_online: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example agent_online
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["AgentData"];
+                    /**
+                     * @description What happened.
+                     * @example agent_online
+                     * @enum {string}
+                     */
+                    event: "agent_online";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_complete: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_complete
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintData"];
+                    /**
+                     * @description What happened.
+                     * @example print_complete
+                     * @enum {string}
+                     */
+                    event: "print_complete";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_failed: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_failed
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintFailedData"];
+                    /**
+                     * @description What happened.
+                     * @example print_failed
+                     * @enum {string}
+                     */
+                    event: "print_failed";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_paused: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_paused
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintData"];
+                    /**
+                     * @description What happened.
+                     * @example print_paused
+                     * @enum {string}
+                     */
+                    event: "print_paused";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_progress: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_progress
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintProgressData"];
+                    /**
+                     * @description What happened.
+                     * @example print_progress
+                     * @enum {string}
+                     */
+                    event: "print_progress";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_resumed: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_resumed
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintData"];
+                    /**
+                     * @description What happened.
+                     * @example print_resumed
+                     * @enum {string}
+                     */
+                    event: "print_resumed";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_started: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_started
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintData"];
+                    /**
+                     * @description What happened.
+                     * @example print_started
+                     * @enum {string}
+                     */
+                    event: "print_started";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_print_stopped: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example print_stopped
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrintData"];
+                    /**
+                     * @description What happened.
+                     * @example print_stopped
+                     * @enum {string}
+                     */
+                    event: "print_stopped";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_printer_error: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example printer_error
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrinterErrorData"];
+                    /**
+                     * @description What happened.
+                     * @example printer_error
+                     * @enum {string}
+                     */
+                    event: "printer_error";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_printer_error_cleared: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example printer_error_cleared
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrinterErrorData"];
+                    /**
+                     * @description What happened.
+                     * @example printer_error_cleared
+                     * @enum {string}
+                     */
+                    event: "printer_error_cleared";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_printer_offline: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example printer_offline
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrinterData"];
+                    /**
+                     * @description What happened.
+                     * @example printer_offline
+                     * @enum {string}
+                     */
+                    event: "printer_offline";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_printer_online: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example printer_online
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["PrinterData"];
+                    /**
+                     * @description What happened.
+                     * @example printer_online
+                     * @enum {string}
+                     */
+                    event: "printer_online";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_test: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example test
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["WebhookTestData"];
+                    /**
+                     * @description What happened.
+                     * @example test
+                     * @enum {string}
+                     */
+                    event: "test";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_webhook_disabled: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The event, as in the body.
+                 * @example webhook_disabled
+                 */
+                "X-Bambuddy-Event": string;
+                /**
+                 * @description Names the delivery; the same in every try.
+                 * @example 5f0c7a52-6f0e-4d7e-9a53-0d6f4b0f8d11
+                 */
+                "X-Bambuddy-Delivery": string;
+                /**
+                 * @description Unix seconds of this try, and the hex HMAC-SHA256 of them, a dot and the body, with the webhook's secret.
+                 * @example t=1705329000,v1=fba88ed23b8e957de390c3867a6dc8781fcd664b45255d8ac3e7804a2783c02c
+                 */
+                "X-Bambuddy-Signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What happened. */
+        requestBody: {
+            content: {
+                "application/json": {
+                    data: components["schemas"]["WebhookDisabledData"];
+                    /**
+                     * @description What happened.
+                     * @example webhook_disabled
+                     * @enum {string}
+                     */
+                    event: "webhook_disabled";
+                    /**
+                     * Format: date-time
+                     * @description When it happened, UTC.
+                     * @example 2024-01-15T14:30:00Z
+                     */
+                    timestamp: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused for good, except 408, 425 and 429: tried again. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
