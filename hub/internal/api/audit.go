@@ -40,7 +40,7 @@ type AuditEntry struct {
 	Result    string          `json:"result" enum:"done,refused,failed,begun" doc:"begun: written down before it was done, as raw G-code is; what came of it is an entry of its own."`
 	Status    *int            `json:"status" doc:"HTTP status of the answer." example:"200"`
 	Code      *string         `json:"code" doc:"Of an answer that is an error." example:"CONFLICT"`
-	Method    string          `json:"method" doc:"Of the request." example:"DELETE"`
+	Method    string          `json:"method" doc:"HTTP method." example:"DELETE"`
 	Path      string          `json:"path" doc:"Without the query." example:"/api/v1/printers/1"`
 	Remote    string          `json:"remote" doc:"The caller's address." example:"192.0.2.17"`
 	RequestID string          `json:"request_id" doc:"As in X-Request-Id, and in the log." example:"8f14e45fceea167a"`
@@ -83,7 +83,7 @@ type AuditFilter struct {
 	Who       string `query:"who" maxLength:"200" doc:"Only of this name."`
 	Kind      string `query:"kind" enum:"key,user" doc:"Only of this kind of caller."`
 	Action    string `query:"action" maxLength:"100" doc:"Only this operation." example:"delete_printer"`
-	Result    string `query:"result" enum:"done,refused,failed,begun" doc:"Only what ended so."`
+	Result    string `query:"result" enum:"done,refused,failed,begun" doc:"Only with this result."`
 	PrinterID int64  `query:"printer_id" minimum:"1" doc:"Only about this printer."`
 	SiteID    int64  `query:"site_id" minimum:"1" doc:"Only about this site and its printers."`
 	Since     string `query:"since" doc:"From this day or moment on." example:"2024-01-15"`
@@ -100,7 +100,7 @@ func (f AuditFilter) query() (farm.AuditQuery, error) {
 
 type listAuditInput struct {
 	AuditFilter
-	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"At most this many."`
 	Offset int   `query:"offset" minimum:"0" doc:"Skip this many. A cursor is faster."`
 	Cursor int64 `query:"cursor" minimum:"0" doc:"As X-Next-Cursor said; the filters must be the same."`
 }
@@ -172,7 +172,7 @@ var auditColumns = []sheet.Column[farm.Audit]{
 
 type exportAuditInput struct {
 	AuditFilter
-	Format string `query:"format" enum:"csv,xlsx,jsonl" default:"csv" doc:"The kind of file."`
+	Format string `query:"format" enum:"csv,xlsx,jsonl" default:"csv" doc:"CSV (RFC 4180), a spreadsheet, or one JSON object a line."`
 	Limit  int    `query:"limit" minimum:"1" doc:"At most this many rows; all when absent."`
 }
 

@@ -13,8 +13,17 @@ import (
 	"bambuddy/shared/farm"
 )
 
-// SettingValues are all settings as API types.
+// SettingValues are all settings.
 type SettingValues settings.Values
+
+// LimitSettings are requests a minute, by class of route.
+type LimitSettings = settings.LimitSettings
+
+// SessionSettings are about people who are signed in.
+type SessionSettings = settings.SessionSettings
+
+// WebhookSettings are about the delivery of events.
+type WebhookSettings = settings.WebhookSettings
 
 // Settings is what the hub goes by.
 type Settings struct {
@@ -23,8 +32,8 @@ type Settings struct {
 	Set      []string      `json:"set" doc:"Which of them somebody has set." example:"[\"limits.read\"]"`
 }
 
-// SettingsChange is the body of PATCH /settings: a JSON merge patch of what Settings
-// holds.
+// SettingsChange is any subset of the settings, at any depth (RFC 7396). Null sets back
+// to the default.
 type SettingsChange map[string]any
 
 // Schema is that of the values, with every field optional and null allowed.

@@ -2678,7 +2678,7 @@ export interface components {
              */
             kind: "key" | "user" | null;
             /**
-             * @description Of the request.
+             * @description HTTP method.
              * @example DELETE
              */
             method: string;
@@ -3579,7 +3579,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description LimitSettings are requests a minute. */
+        /** @description LimitSettings are requests a minute, by class of route. */
         LimitSettings: {
             /**
              * Format: int64
@@ -4622,7 +4622,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description SettingValues are all settings as API types. */
+        /** @description SettingValues are all settings. */
         SettingValues: {
             /**
              * Format: int64
@@ -4756,7 +4756,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description SettingsChange is the body of PATCH /settings: a JSON merge patch of what Settings holds. */
+        /** @description SettingsChange is any subset of the settings, at any depth (RFC 7396). Null sets back to the default. */
         SettingsChange: {
             /**
              * Format: int64
@@ -9850,7 +9850,7 @@ export interface operations {
                  */
                 action?: string;
                 /**
-                 * @description Only what ended so.
+                 * @description Only with this result.
                  * @example done
                  */
                 result?: "done" | "refused" | "failed" | "begun";
@@ -10118,7 +10118,7 @@ export interface operations {
                  */
                 action?: string;
                 /**
-                 * @description Only what ended so.
+                 * @description Only with this result.
                  * @example done
                  */
                 result?: "done" | "refused" | "failed" | "begun";
@@ -10148,7 +10148,7 @@ export interface operations {
                  */
                 tz?: string;
                 /**
-                 * @description The kind of file.
+                 * @description CSV (RFC 4180), a spreadsheet, or one JSON object a line.
                  * @example csv
                  */
                 format?: "csv" | "xlsx" | "jsonl";
@@ -20224,8 +20224,8 @@ export interface operations {
                  */
                 id: number;
                 /**
-                 * @description The delivery's id.
-                 * @example 0
+                 * @description The id of the delivery.
+                 * @example 1
                  */
                 delivery_id: number;
             };
@@ -20355,8 +20355,8 @@ export interface operations {
                  */
                 id: number;
                 /**
-                 * @description The delivery's id.
-                 * @example 0
+                 * @description The id of the delivery.
+                 * @example 1
                  */
                 delivery_id: number;
             };
