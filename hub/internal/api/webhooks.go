@@ -401,7 +401,7 @@ func (h webhookHandlers) deliveries(ctx context.Context, in *listDeliveriesInput
 // ByDelivery is the input of what names one delivery of a webhook.
 type ByDelivery struct {
 	ByID
-	DeliveryID int64 `path:"delivery_id" doc:"The delivery's id."`
+	DeliveryID int64 `path:"delivery_id" minimum:"1" doc:"The id of the delivery." example:"1"`
 }
 
 func (h webhookHandlers) delivery(ctx context.Context, in *ByDelivery) (*body[DeliveryDetail], error) {
