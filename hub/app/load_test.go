@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -118,7 +119,7 @@ func newLoadAgent(t testing.TB, db *store.DB, i int) *loadAgent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash := [32]byte{byte(i), 1}
+	hash := sha256.Sum256(fmt.Append(nil, i))
 	_, err = db.CreateEnrolment(t.Context(), farm.Enrolment{SiteID: 1, SecretHash: hash, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
