@@ -51,7 +51,13 @@ type place struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{archives: runArchives(t, nil)}
+	return settle(runArchives(t, nil))
+}
+
+// settle puts a workshop and an attic into a hub.
+func settle(r *archives) *world {
+	t, w := r.t, &world{archives: r}
+	t.Helper()
 	w.workshop = place{"Workshop", 1, 1, map[string]int64{"site": 1, "printer": 1, "agent": w.agent.id}}
 	w.attic = place{mark + " attic", w.archives.second.ID, 0, map[string]int64{"site": w.archives.second.ID}}
 	for _, p := range []place{w.workshop, w.attic} {
@@ -77,7 +83,11 @@ func newWorld(t *testing.T) *world {
 		says string
 	}{{w.agent, "Workshop"}, {upstairs, mark}} {
 		stand := &standIn{loadAgent: one.loadAgent, says: one.says, news: make(chan struct{})}
-		w.parts.Go(func() { stand.run(w.ctx, w.hubID, w.url) })
+		hub := tunnel.Hub{URL: w.url}
+		if w.network != nil {
+			hub.Dial = w.network.Dialer("10.1.1." + itoa(one.id))
+		}
+		w.parts.Go(func() { stand.run(w.ctx, w.hubID, hub) })
 	}
 	for _, p := range []place{w.workshop, w.attic, w.second} {
 		(&client{t: t}).await("printer of "+p.name, func() bool {
@@ -190,17 +200,17 @@ type standIn struct {
 	news chan struct{} // closed and replaced when they change
 }
 
-func (a *standIn) run(ctx context.Context, hubID, url string) {
+func (a *standIn) run(ctx context.Context, hubID string, hub tunnel.Hub) {
 	who := tunnel.Caller{HubID: hubID, AgentID: a.uid, BootID: a.uid, Key: a.key}
 	quiet := slog.New(slog.DiscardHandler)
 	for ctx.Err() == nil {
-		control, err := tunnel.Dial(ctx, tunnel.Hub{URL: url}, who, tunnel.Control, "")
+		control, err := tunnel.Dial(ctx, hub, who, tunnel.Control, "")
 		if err != nil {
 			continue
 		}
 		var bulk sync.WaitGroup
 		bulk.Go(func() {
-			if lane, err := tunnel.Dial(ctx, tunnel.Hub{URL: url}, who, tunnel.Bulk, control.Session); err == nil {
+			if lane, err := tunnel.Dial(ctx, hub, who, tunnel.Bulk, control.Session); err == nil {
 				_ = lane.Serve(ctx, a.pictures(), quiet)
 			}
 		})
@@ -344,7 +354,7 @@ func (w *world) look(header []string, method, path string, body []byte) reply {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.http.Do(req)
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", method, path, err)
 	}

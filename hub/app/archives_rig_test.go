@@ -23,6 +23,7 @@ import (
 	"bambuddy/hub/internal/secrets"
 	"bambuddy/hub/internal/store"
 	"bambuddy/shared/farm"
+	"bambuddy/shared/memnet"
 )
 
 // archives is a whole hub on a loopback listener, with two sites, a printer at each,
@@ -30,6 +31,8 @@ import (
 type archives struct {
 	t       *testing.T
 	url     string
+	network *memnet.Network // nil: a real loopback
+	http    *http.Client
 	key     string // may everything
 	db      *store.DB
 	admin   *Admin
@@ -43,13 +46,37 @@ type archives struct {
 
 func runArchives(t *testing.T, change func(*Options)) *archives {
 	t.Helper()
-	dir := t.TempDir()
-	r := &archives{t: t, objects: NewMemoryObjects(), parts: &sync.WaitGroup{}}
-	r.populate(dir)
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runArchivesAt(t, l, nil, change)
+}
+
+// runArchivesInMemory is runArchives on a network in memory, for bubbles and for callers
+// from many addresses.
+func runArchivesInMemory(t *testing.T, change func(*Options)) *archives {
+	t.Helper()
+	network := memnet.New()
+	l, err := network.Listen("127.0.0.1:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runArchivesAt(t, l, network, change)
+}
+
+// from is a client at an address of the network in memory.
+func (r *archives) from(address string) *http.Client {
+	transport := &http.Transport{DialContext: r.network.Dialer(address)}
+	r.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func runArchivesAt(t *testing.T, l net.Listener, network *memnet.Network, change func(*Options)) *archives {
+	t.Helper()
+	dir := t.TempDir()
+	r := &archives{t: t, objects: NewMemoryObjects(), parts: &sync.WaitGroup{}, network: network, http: http.DefaultClient}
+	r.populate(dir)
 	o := Options{
 		DataDir: dir, Listener: l, Objects: r.objects, Log: slog.New(slog.DiscardHandler), MaxUpload: 4 << 20,
 		Limits: farm.Limits{Read: 1e6, Write: 1e6, Control: 1e6},
@@ -65,7 +92,17 @@ func runArchives(t *testing.T, change func(*Options)) *archives {
 		}
 	})
 	t.Cleanup(func() { cancel(); r.parts.Wait() })
-	(&client{t: t, url: r.url}).await("the hub", func() bool { return (&client{t: t, url: r.url}).do("GET", "/health", nil, nil) == 200 })
+	if network != nil {
+		r.http = r.from("127.0.0.1")
+	}
+	(&client{t: t}).await("the hub", func() bool {
+		res, err := r.http.Get(r.url + "/health")
+		if err != nil {
+			return false
+		}
+		return res.Body.Close() == nil && res.StatusCode == 200
+	})
+	var err error
 	if r.admin, err = OpenAdmin(t.Context(), dir, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +268,7 @@ func (r *archives) send(key, method, path string, body io.Reader, header ...stri
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := r.http.Do(req)
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}

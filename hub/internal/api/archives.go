@@ -51,7 +51,7 @@ type Archive struct {
 	FileSize   *int64  `json:"file_size" doc:"Bytes of the 3MF."`
 	FileStatus string  `json:"file_status" enum:"pending,stored,unavailable" doc:"Where the 3MF stands."`
 	FileError  *string `json:"file_error" doc:"Why it is unavailable, or what holds it up."`
-	Duplicate  *int64  `json:"duplicate_of" doc:"The first archive with the same 3MF."`
+	Duplicate  *int64  `json:"duplicate_of" doc:"The first archive with the same 3MF; null as well when the caller does not see that one."`
 
 	Plate             *int64            `json:"plate"`
 	Filaments         []ArchiveFilament `json:"filaments"`
@@ -189,6 +189,9 @@ func (s *server) listArchives(ctx context.Context, in *listArchivesInput) (*list
 	if err != nil {
 		return nil, err
 	}
+	if err := s.hideOthers(ctx, page.Prints); err != nil {
+		return nil, err
+	}
 	return &listArchivesOutput{Total: page.Total, Next: page.Next, Body: Archives{
 		Total: page.Total, Archives: mapped(page.Prints, s.archiveOf), Next: orNull(page.Next),
 	}}, nil
@@ -288,12 +291,43 @@ func (s *server) seenPrint(ctx context.Context, id int64) (farm.Print, error) {
 	return p, err
 }
 
+// hideOthers takes away what prints say of archives that the caller does not see: that
+// somebody else has the same 3MF.
+func (s *server) hideOthers(ctx context.Context, prints []farm.Print) error {
+	who := auth.From(ctx)
+	if who.AllPrinters() && who.Sites() == nil {
+		return nil
+	}
+	seen := map[int64]bool{}
+	for i := range prints {
+		for _, other := range []*int64{&prints[i].Duplicate, &prints[i].SourceID} {
+			sees, known := seen[*other]
+			if !known && *other != 0 {
+				p, err := s.prints.Print(ctx, *other)
+				if err != nil && !farm.Is(err, farm.NotFound) {
+					return err
+				}
+				sees = err == nil && who.SeesPrint(p)
+				seen[*other] = sees
+			}
+			if !sees {
+				*other = 0
+			}
+		}
+	}
+	return nil
+}
+
 func (s *server) detail(ctx context.Context, p farm.Print) (*body[ArchiveDetail], error) {
 	files, err := s.prints.PrintFiles(ctx, p.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := ArchiveDetail{Archive: s.archiveOf(p), Files: []ArchiveFile{}}
+	one := []farm.Print{p}
+	if err := s.hideOthers(ctx, one); err != nil {
+		return nil, err
+	}
+	out := ArchiveDetail{Archive: s.archiveOf(one[0]), Files: []ArchiveFile{}}
 	for _, f := range files {
 		one := ArchiveFile{
 			Role: f.Role, Status: string(f.Status), Size: orNull(f.Size), Error: orNull(f.Reason), MediaType: orNull(f.MediaType),

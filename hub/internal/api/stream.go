@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -182,6 +183,8 @@ func (st *stream) mayHear(e farm.Event) bool {
 		return st.caller.Sees(e.PrinterID, e.SiteID)
 	case e.AgentID != 0:
 		return st.server.seesAgent(st.caller, e.AgentID, e.SiteID)
+	case strings.HasPrefix(e.Kind, "archive_"): // of an upload, or its printer was removed
+		return st.caller.SeesPrint(farm.Print{SiteID: e.SiteID})
 	}
 	return e.SiteID == 0 || st.server.seesSite(st.caller, e.SiteID)
 }
