@@ -20,14 +20,14 @@ type NewMediaLink struct {
 
 // MediaLink is a link that needs no key.
 type MediaLink struct {
-	URL       string  `json:"url" doc:"For an <img> or <video>, relative to the hub. Further parameters, as fps, may be added." example:"/api/v1/printers/1/camera/stream?caller=u1&expires=1705329000&signature=…"`
+	URL       string  `json:"url" doc:"For an <img> or <video>, relative to the hub. Further parameters, as fps, may be added." example:"/api/v1/printers/1/camera/stream?caller=s1.1&expires=1705329000&signature=…"`
 	ExpiresAt instant `json:"expires_at" doc:"It opens until then; what is open stays so."`
 }
 
 func (s *server) mediaLinkRoutes() {
 	register(s, route{
 		id: "create_media_link", method: http.MethodPost, path: "/media-links", tag: "Sign-in", summary: "Create Media Link",
-		about: "Makes a short-lived link for what cannot send a key in a header. It opens one path, as the caller, who must still be there and see it. " +
+		about: "Makes a short-lived link for what cannot send a key in a header. It opens one path, as the caller, who must still see it, and ends with their session or key. " +
 			"Links do not outlive a restart of the hub.",
 		needs: farm.Read, limit: auth.WriteClass, created: true,
 	}, s.createMediaLink)

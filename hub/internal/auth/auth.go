@@ -210,6 +210,11 @@ func (a *Auth) ofSession(ctx context.Context, hash [32]byte) (Principal, error) 
 	if err != nil {
 		return Principal{}, closed(err, errNoSession())
 	}
+	return a.signedIn(ctx, s)
+}
+
+// signedIn is the caller of a session that is there, if its time has not run out.
+func (a *Auth) signedIn(ctx context.Context, s farm.Session) (Principal, error) {
 	u, err := a.store.User(ctx, s.UserID)
 	if err != nil {
 		return Principal{}, closed(err, errNoSession())
@@ -267,13 +272,10 @@ func (a *Auth) Recheck(ctx context.Context, p Principal) error {
 
 // again finds a caller anew.
 func (a *Auth) again(ctx context.Context, p Principal) (Principal, error) {
-	switch {
-	case p.session.ID != 0:
+	if p.session.ID != 0 {
 		return a.lookUp(ctx, p.session.Hash, false)
-	case p.key.ID != 0:
-		return a.lookUp(ctx, p.key.Hash, true)
 	}
-	return a.ofLink(ctx, p.user.ID, 0) // a link of a person, which is of no session
+	return a.lookUp(ctx, p.key.Hash, true)
 }
 
 // Changed is closed at the next change or end of any key, session or person. Take it

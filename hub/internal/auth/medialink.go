@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,16 +26,20 @@ const (
 	linkSignature = "signature"
 )
 
-// MediaLink adds to a path what lets it be read until a moment as the caller.
+// MediaLink adds to a path what lets it be read until a moment as the caller. It ends
+// with the session or the key's secret it was made by.
 func (a *Auth) MediaLink(p Principal, path string, until time.Time) string {
-	caller := fmt.Sprintf("u%d", p.user.ID)
+	caller := fmt.Sprintf("s%d.%d", p.session.ID, p.user.ID)
 	if p.key.ID != 0 {
-		caller = fmt.Sprintf("k%d", p.key.ID)
+		caller = fmt.Sprintf("k%d.%s", p.key.ID, secretMark(p.key))
 	}
 	expires := strconv.FormatInt(until.Unix(), 10)
 	q := url.Values{linkExpires: {expires}, linkCaller: {caller}, linkSignature: {a.sign(path, expires, caller)}}
 	return path + "?" + q.Encode()
 }
+
+// secretMark tells one secret of a key from the next, and nothing of either.
+func secretMark(k farm.APIKey) string { return hex.EncodeToString(k.Hash[:8]) }
 
 // IsMediaLink tells whether a query claims to be one of a media link.
 func IsMediaLink(q url.Values) bool { return q.Has(linkSignature) }
@@ -50,40 +56,42 @@ func (a *Auth) FollowLink(ctx context.Context, path string, q url.Values) (Princ
 	if err != nil || time.Now().Unix() >= until {
 		return Principal{}, farm.Errorf(farm.Unauthorized, "this link has expired: ask for another one")
 	}
-	kind, number := caller[:1], caller[1:] // it is signed, so it is ours
+	p, err := a.ofLink(ctx, caller)
+	p.link = true
+	return p, err
+}
+
+// ofLink is the person or key a link was made by, as they are now. It is signed, so it
+// is ours.
+func (a *Auth) ofLink(ctx context.Context, caller string) (Principal, error) {
+	number, of, _ := strings.Cut(caller[1:], ".")
 	id, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
 		return Principal{}, fmt.Errorf("read the caller of a signed link: %w", err)
 	}
-	if kind == "k" {
-		return a.ofLink(ctx, 0, id)
-	}
-	return a.ofLink(ctx, id, 0)
-}
-
-// ofLink is the person or key a link was made for, as they are now.
-func (a *Auth) ofLink(ctx context.Context, userID, keyID int64) (p Principal, err error) {
-	if keyID != 0 {
-		k, err := a.store.Key(ctx, keyID)
+	if caller[0] == 'k' {
+		k, err := a.store.Key(ctx, id)
 		if err != nil {
 			return Principal{}, closed(err, errWrongKey())
 		}
-		p, err = a.ofKey(ctx, k)
-		if err != nil {
-			return Principal{}, err
+		if secretMark(k) != of {
+			return Principal{}, errWrongKey()
 		}
-	} else {
-		u, err := a.store.User(ctx, userID)
-		if err != nil {
-			return Principal{}, closed(err, errNoSession())
-		}
-		if u.Disabled {
-			return Principal{}, errNoSession()
-		}
-		p = person(u, a.config())
+		return a.ofKey(ctx, k)
 	}
-	p.link = true
-	return p, nil
+	userID, err := strconv.ParseInt(of, 10, 64)
+	if err != nil {
+		return Principal{}, fmt.Errorf("read the person of a signed link: %w", err)
+	}
+	sessions, err := a.store.Sessions(ctx, userID)
+	if err != nil {
+		return Principal{}, closed(err, errNoSession())
+	}
+	i := slices.IndexFunc(sessions, func(s farm.Session) bool { return s.ID == id })
+	if i < 0 {
+		return Principal{}, errNoSession()
+	}
+	return a.signedIn(ctx, sessions[i])
 }
 
 func (a *Auth) sign(path, expires, caller string) string {

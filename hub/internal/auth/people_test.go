@@ -337,6 +337,7 @@ func TestMediaLinks(t *testing.T) {
 		defer p.close()
 		h, k := p.mustKey(NewKey{Name: "K", OwnerID: p.bert.ID, Permissions: farm.Permissions})
 		byKey, _ := p.Authenticate(t.Context(), h)
+		session, _ := p.Authenticate(t.Context(), p.mustSignIn("bert"))
 		const path = "/api/v1/printers/1/camera/snapshot"
 		until := time.Now().Add(time.Minute)
 		follow := func(link, path string, change ...string) (Principal, error) {
@@ -350,7 +351,7 @@ func TestMediaLinks(t *testing.T) {
 			}
 			return p.FollowLink(t.Context(), path, q)
 		}
-		links := map[string]string{"bert": p.MediaLink(person(p.bert, DefaultConfig), path, until), "K": p.MediaLink(byKey, path, until)}
+		links := map[string]string{"bert": p.MediaLink(session, path, until), "K": p.MediaLink(byKey, path, until)}
 		for name, link := range links {
 			who, err := follow(link, path, "fps", "5")
 			if err != nil || who.Kind() != "link" || who.Name() != name || who.SeesSite(2) {
