@@ -19,6 +19,7 @@ type deed struct {
 	names  string // the body or query names a thing of this kind, which must be seen as well
 	refuse string // who else is refused with 403: see scope
 	early  bool   // … before it is looked whether the thing is there
+	reads  bool   // what it gives can read, so the caller must be able to
 	person bool   // for sessions only: a key is told 400
 	gives  string // "key" or "user": it hands out what the body says, none more than the caller has
 }
@@ -118,7 +119,7 @@ var deeds = map[string]deed{
 	"delete_project": {kind: "project", fresh: true, refuse: toAny, early: true},
 
 	"list_s3_credentials":  {refuse: toPrinters},
-	"create_s3_credential": {body: `{"name":"n","site_ids":[{site}]}`, want: 201, names: "site", refuse: toPrinters},
+	"create_s3_credential": {body: `{"name":"n","site_ids":[{site}]}`, want: 201, names: "site", refuse: toPrinters, reads: true},
 	"delete_s3_credential": {kind: "s3", fresh: true, refuse: toPrinters, early: true},
 
 	"list_users":     {},
@@ -203,6 +204,8 @@ func (v visitor) expect(d deed, needs farm.Permission, write bool, p place) (sta
 		return 404, false
 	case refused:
 		return 403, false
+	case d.reads && !(farm.APIKey{Permissions: v.may}).May(farm.Read):
+		return 403, true
 	case d.gives != "" && !v.gives(d.gives, p):
 		return 403, false
 	case d.names != "" && !v.sees(d.names, p):

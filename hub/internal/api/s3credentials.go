@@ -51,7 +51,7 @@ func (s *server) s3CredentialRoutes(credentials S3Credentials) {
 	}, h.list)
 	register(s, route{
 		id: "create_s3_credential", method: http.MethodPost, path: "/s3-credentials", tag: tag, summary: "Create S3 Credential",
-		about: "To read the archive with S3 tools. The answer holds the secret, once.",
+		about: "To read the archive with S3 tools; who makes it must be allowed to read. The answer holds the secret, once. Not with a key that expires.",
 		needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound},
 	}, h.create)
 	register(s, route{
@@ -98,6 +98,12 @@ func (h s3Handlers) list(ctx context.Context, in *Page) (*listing[S3Credential],
 func (h s3Handlers) create(ctx context.Context, in *struct{ Body NewS3Credential }) (*body[CreatedS3Credential], error) {
 	if err := runsFarm(ctx); err != nil {
 		return nil, err
+	}
+	if err := lasting(ctx); err != nil {
+		return nil, err
+	}
+	if !auth.From(ctx).May(farm.Read) { // what the credential is for
+		return nil, farm.Errorf(farm.Forbidden, "you lack the permission %q, which a credential gives", farm.Read)
 	}
 	sites := in.Body.SiteIDs.Value
 	if err := h.areThere(ctx, nil, sites, farm.APIKey{}); err != nil {

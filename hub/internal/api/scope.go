@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"bambuddy/hub/internal/auth"
 	"bambuddy/shared/farm"
@@ -33,6 +34,14 @@ func runsFarm(ctx context.Context) error {
 func wholeFarm(ctx context.Context, what string) error {
 	if who := auth.From(ctx); !who.AllPrinters() || who.Sites() != nil {
 		return farm.Errorf(farm.Forbidden, "you are limited to certain sites or printers, %s is of all", what)
+	}
+	return nil
+}
+
+// lasting refuses a key that ends to make what would go on without it.
+func lasting(ctx context.Context) error {
+	if k, isKey := auth.From(ctx).Key(); isKey && !k.ExpiresAt.IsZero() {
+		return farm.Errorf(farm.Forbidden, "this key ends on %s, and what you ask for would not end with it", k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -57,16 +57,16 @@ func (s *server) userRoutes() {
 	}, s.getUser)
 	register(s, route{
 		id: "create_user", method: http.MethodPost, path: "/users", tag: tag, summary: "Create User",
-		about: "Makes a person who may sign in at once.", needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound, farm.Conflict},
+		about: "Makes a person who may sign in at once. Not with a key that expires.", needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound, farm.Conflict},
 	}, s.createUser)
 	register(s, route{
 		id: "update_user", method: http.MethodPatch, path: "/users/{id}", tag: tag, summary: "Update User",
-		about: "Who is disabled is out at once, with every session, key and open stream. The last administrator of all sites stays one.",
+		about: "Who is disabled is out at once, with every session, key and open stream. The last administrator of all sites stays one. Not with a key that expires.",
 		needs: farm.Admin, limit: auth.WriteClass, errors: []farm.Code{farm.Conflict},
 	}, s.updateUser)
 	register(s, route{
 		id: "reset_password", method: http.MethodPost, path: "/users/{id}/password", tag: tag, summary: "Reset Password",
-		about: "Gives a person another password and ends all their sessions.", needs: farm.Admin, limit: auth.WriteClass,
+		about: "Gives a person another password and ends all their sessions. Not with a key that expires.", needs: farm.Admin, limit: auth.WriteClass,
 	}, s.resetPassword)
 	register(s, route{
 		id: "delete_user", method: http.MethodDelete, path: "/users/{id}", tag: tag, summary: "Delete User",
@@ -145,6 +145,9 @@ func (s *server) resetPassword(ctx context.Context, in *resetPasswordInput) (*bo
 	if err != nil {
 		return nil, err
 	}
+	if err := lasting(ctx); err != nil { // it would sign in with it
+		return nil, err
+	}
 	if err := s.auth.ResetPassword(ctx, u, in.Body.Password); err != nil {
 		return nil, err
 	}
@@ -184,6 +187,9 @@ func (s *server) user(ctx context.Context, id int64) (farm.User, error) {
 // mayBecome refuses to make somebody who has more than the caller, or who is limited
 // to sites that nobody knows but for those they had.
 func (s *server) mayBecome(ctx context.Context, u farm.User, had []int64) error {
+	if err := lasting(ctx); err != nil {
+		return err
+	}
 	if !auth.From(ctx).MayManage(u) {
 		return farm.Errorf(farm.Forbidden, "role, site_ids: you cannot give more than you have")
 	}
