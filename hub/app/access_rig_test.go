@@ -361,7 +361,7 @@ func (w *world) look(header []string, method, path string, body []byte) reply {
 	defer func() { _ = res.Body.Close() }()
 	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
 	var got []byte
-	if slices.Contains(endless, kind) {
+	if method != http.MethodHead && slices.Contains(endless, kind) {
 		got = make([]byte, 64<<10)
 		n, err := res.Body.Read(got)
 		if err != nil {

@@ -130,6 +130,9 @@ func harden(next http.Handler) http.Handler {
 func (s *server) unrouted(router chi.Router, page http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimSuffix(r.URL.Path, "/")
+		if r.URL.RawPath != "" { // as chi does: what is escaped is not what it stands for
+			path = strings.TrimSuffix(r.URL.RawPath, "/")
+		}
 		var allowed []string
 		for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			look := m
