@@ -139,6 +139,7 @@ type server struct {
 
 	foreign *http.CrossOriginProtection // refuses what another site makes a browser do
 	media   []*regexp.Regexp            // paths that media links may open
+	grants  chan struct{}               // holds one: the change of who may what under way
 
 	huma   huma.API
 	faults []error // what is wrong with the routes, found while they are registered
@@ -164,7 +165,7 @@ func build(d Deps) (chi.Router, *server, error) {
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
 		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
-		foreign: http.NewCrossOriginProtection(), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
+		foreign: http.NewCrossOriginProtection(), grants: make(chan struct{}, 1), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
 		printers: printerCache{latest: map[int64]shownPrinter{}},
 		health:   healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}

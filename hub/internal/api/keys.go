@@ -67,15 +67,15 @@ func (s *server) keyRoutes() {
 	register(s, route{
 		id: "create_api_key", method: http.MethodPost, path: "/api-keys", tag: tag, summary: "Create API Key",
 		about: "The answer holds the key, once.", needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound},
-	}, s.createKey)
+	}, granted(s, s.createKey))
 	register(s, route{
 		id: "update_api_key", method: http.MethodPatch, path: "/api-keys/{id}", tag: tag, summary: "Update API Key",
 		about: "Open event streams of the key end when its permissions or scope change.", needs: farm.Admin, limit: auth.WriteClass,
-	}, s.updateKey)
+	}, granted(s, s.updateKey))
 	register(s, route{
 		id: "rotate_api_key", method: http.MethodPost, path: "/api-keys/{id}/rotate", tag: tag, summary: "Rotate API Key",
 		about: "Gives the key another secret, which the answer holds, once. The one before ends at once.", needs: farm.Admin, limit: auth.WriteClass,
-	}, s.rotateKey)
+	}, granted(s, s.rotateKey))
 	register(s, route{
 		id: "delete_api_key", method: http.MethodDelete, path: "/api-keys/{id}", tag: tag, summary: "Delete API Key",
 		about: "It ends at once; its open event streams as well.", needs: farm.Admin, limit: auth.WriteClass,

@@ -196,6 +196,8 @@ type keyStore struct {
 	mu   sync.Mutex
 	rows []farm.APIKey
 	err  error
+
+	read func() // called when a key has been read by its id
 }
 
 func (s *keyStore) CreateKey(_ context.Context, k farm.APIKey) (farm.APIKey, error) {
@@ -225,7 +227,11 @@ func (s *keyStore) find(match func(farm.APIKey) bool) (farm.APIKey, error) {
 }
 
 func (s *keyStore) Key(_ context.Context, id int64) (farm.APIKey, error) {
-	return s.find(func(k farm.APIKey) bool { return k.ID == id })
+	k, err := s.find(func(k farm.APIKey) bool { return k.ID == id })
+	if s.read != nil {
+		s.read()
+	}
+	return k, err
 }
 
 func (s *keyStore) KeyByHash(_ context.Context, hash [32]byte) (farm.APIKey, error) {

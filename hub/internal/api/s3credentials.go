@@ -53,7 +53,7 @@ func (s *server) s3CredentialRoutes(credentials S3Credentials) {
 		id: "create_s3_credential", method: http.MethodPost, path: "/s3-credentials", tag: tag, summary: "Create S3 Credential",
 		about: "To read the archive with S3 tools; who makes it must be allowed to read. The answer holds the secret, once. Not with a key that expires.",
 		needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound},
-	}, h.create)
+	}, granted(h.server, h.create))
 	register(s, route{
 		id: "delete_s3_credential", method: http.MethodDelete, path: "/s3-credentials/{id}", tag: tag, summary: "Delete S3 Credential",
 		about: "It ends at once.", needs: farm.Admin, limit: auth.WriteClass,

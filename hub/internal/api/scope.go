@@ -45,3 +45,21 @@ func lasting(ctx context.Context) error {
 	}
 	return nil
 }
+
+// granted makes a handler one that changes who may what. Such changes wait for each
+// other, or one that began earlier would write back what another has just taken away; and
+// the caller is looked at anew when it is his turn.
+func granted[I, O any](s *server, handle func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
+	return func(ctx context.Context, in *I) (*O, error) {
+		select {
+		case s.grants <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		defer func() { <-s.grants }()
+		if err := s.auth.Recheck(ctx, auth.From(ctx)); err != nil {
+			return nil, err
+		}
+		return handle(ctx, in)
+	}
+}

@@ -58,20 +58,20 @@ func (s *server) userRoutes() {
 	register(s, route{
 		id: "create_user", method: http.MethodPost, path: "/users", tag: tag, summary: "Create User",
 		about: "Makes a person who may sign in at once. Not with a key that expires.", needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound, farm.Conflict},
-	}, s.createUser)
+	}, granted(s, s.createUser))
 	register(s, route{
 		id: "update_user", method: http.MethodPatch, path: "/users/{id}", tag: tag, summary: "Update User",
 		about: "Who is disabled is out at once, with every session, key and open stream. The last administrator of all sites stays one. Not with a key that expires.",
 		needs: farm.Admin, limit: auth.WriteClass, errors: []farm.Code{farm.Conflict},
-	}, s.updateUser)
+	}, granted(s, s.updateUser))
 	register(s, route{
 		id: "reset_password", method: http.MethodPost, path: "/users/{id}/password", tag: tag, summary: "Reset Password",
 		about: "Gives a person another password and ends all their sessions. Not with a key that expires.", needs: farm.Admin, limit: auth.WriteClass,
-	}, s.resetPassword)
+	}, granted(s, s.resetPassword))
 	register(s, route{
 		id: "delete_user", method: http.MethodDelete, path: "/users/{id}", tag: tag, summary: "Delete User",
 		about: "Their sessions and keys end at once. What they did stays in the audit.", needs: farm.Admin, limit: auth.WriteClass, errors: []farm.Code{farm.Conflict},
-	}, s.deleteUser)
+	}, granted(s, s.deleteUser))
 }
 
 func (s *server) listUsers(ctx context.Context, in *Page) (*listing[User], error) {
