@@ -175,3 +175,75 @@ func TestADuplicateAtAnotherSite(t *testing.T) {
 		}
 	}
 }
+
+// An id of another site in a body is answered as one that is not there.
+func TestIdsOfAnotherSiteInBodies(t *testing.T) {
+	w := newWorld(t)
+	w.person("wim", farm.Administrator, "Workshop")
+	a, b := w.workshop, w.attic
+	key := w.scoped([]string{"read", "queue", "control", "admin"}, nil, []int64{a.site})
+	ownKey := w.as(key, "POST", "/api-keys", object("name", "n", "permissions", []string{"read"}, "site_ids", []int64{a.site})).want(201)
+	var made struct{ ID int64 }
+	ownKey.into(&made)
+	for _, c := range []struct {
+		method, path, kind string
+		body               func(id int64) []byte
+	}{
+		{"POST", "/api-keys", "printer", func(id int64) []byte {
+			return object("name", "n", "permissions", []string{"read"}, "site_ids", []int64{a.site}, "printer_ids", []int64{id})
+		}},
+		{"PATCH", "/api-keys/" + itoa(made.ID), "printer", func(id int64) []byte { return object("printer_ids", []int64{a.of["printer"], id}) }},
+		{"POST", "/api-keys", "site", func(id int64) []byte {
+			return object("name", "n", "permissions", []string{"read"}, "site_ids", []int64{id})
+		}},
+		{"POST", "/users", "site", func(id int64) []byte {
+			return object("username", "new", "password", battery, "role", "viewer", "site_ids", []int64{id})
+		}},
+		{"PATCH", "/users/" + itoa(a.of["user"]), "site", func(id int64) []byte { return object("site_ids", []int64{id}) }},
+		{"POST", "/s3-credentials", "site", func(id int64) []byte { return object("name", "n", "site_ids", []int64{id}) }},
+		{"POST", "/agents/enrolment-tokens", "site", func(id int64) []byte { return object("site_id", id) }},
+		{"PATCH", "/agents/" + itoa(a.of["agent"]), "site", func(id int64) []byte { return object("site_id", id) }},
+		{"PATCH", "/printers/" + itoa(a.of["printer"]), "site", func(id int64) []byte { return object("site_id", id) }},
+		{"PATCH", "/printers/" + itoa(a.of["printer"]), "agent", func(id int64) []byte { return object("agent_id", id) }},
+		{"POST", "/printers", "agent", func(id int64) []byte {
+			return object("name", "n", "serial_number", "00M00A5", "access_code", "12345678", "ip_address", "192.0.2.9", "agent_id", id)
+		}},
+		{"POST", "/media-links", "printer", func(id int64) []byte { return object("path", fmt.Sprintf("/printers/%d/camera/stream", id)) }},
+	} {
+		if c.path == "/media-links" { // it opens nothing, see TestMediaLinksOfEveryPath
+			w.as(key, c.method, c.path, c.body(b.of[c.kind])).want(201)
+			w.as(key, c.method, c.path, c.body(missing)).want(201)
+			continue
+		}
+		there, gone := w.as(key, c.method, c.path, c.body(b.of[c.kind])), w.as(key, c.method, c.path, c.body(missing))
+		same := strings.ReplaceAll(string(there.body), " "+itoa(b.of[c.kind]), "") == strings.ReplaceAll(string(gone.body), " "+itoa(missing), "")
+		if there.status != gone.status || !same || there.status < 400 {
+			t.Errorf("%s %s, %s: %d %s, and of none %d %s", c.method, c.path, c.kind, there.status, there.body, gone.status, gone.body)
+		}
+	}
+}
+
+// A printer that is moved to another site is gone from that moment on: the stream says no
+// more than that, and its camera ends.
+func TestAPrinterThatMovesAway(t *testing.T) {
+	w := newWorld(t)
+	key := w.scoped([]string{"read"}, nil, []int64{w.workshop.site})
+	printer := "/printers/" + itoa(w.second.of["printer"])
+	events := w.open([]string{"X-API-Key", key}, "/events")
+	camera := w.open([]string{"X-API-Key", key}, printer+"/camera/stream")
+	events.await("event: snapshot")
+	camera.await("Workshop")
+	w.ask("PATCH", printer+"?force=true", object("name", mark+" moved", "location", mark, "site_id", w.attic.site, "agent_id", w.attic.of["agent"])).want(200)
+	events.await(fmt.Sprintf(`"printer_id":%d,"changed":{},"removed":true`, w.second.of["printer"]))
+	<-camera.ended
+	w.as(key, "GET", printer, nil).want(404)
+	again := w.open([]string{"X-API-Key", key, "Last-Event-ID", "1"}, "/events")
+	w.ask("POST", "/projects", object("name", "The end")).want(201)
+	events.await("The end")
+	again.await("The end")
+	for _, p := range []*tap{events, again} {
+		if word := leaks(reply{body: []byte(p.text())}); word != "" {
+			t.Errorf("hears %q", word)
+		}
+	}
+}

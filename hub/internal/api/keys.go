@@ -171,7 +171,7 @@ func (s *server) deleteKey(ctx context.Context, in *ByID) (*body[Deleted], error
 // before stays, though it be gone since.
 func (s *server) areThere(ctx context.Context, printers, sites []int64, was farm.APIKey) error {
 	for _, id := range printers {
-		if _, ok := s.fleet.View(id); !ok && !slices.Contains(was.Printers, id) {
+		if _, err := s.view(ctx, id); err != nil && !slices.Contains(was.Printers, id) {
 			return farm.Errorf(farm.NotFound, "printer_ids: there is no printer %d", id)
 		}
 	}
