@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"bambuddy/shared/farm"
 )
@@ -117,8 +118,11 @@ func TestNothingOfAnotherSiteOnTheStream(t *testing.T) {
 	w.ask("PATCH", fmt.Sprintf("/printers/%d", w.attic.of["printer"]), object("name", mark+" renamed")).want(200)
 	w.ask("DELETE", fmt.Sprintf("/archives/%d", w.fresh("archive", w.attic)), nil).want(200)
 	w.upload(w.key, "?site_id="+itoa(w.attic.site), mark+".3mf", model3MF(mark, 10)).want(201)
+	if _, err := w.db.AppendEvent(t.Context(), farm.Event{At: time.Now(), Kind: "of_the_hub", Data: object("name", mark)}); err != nil {
+		t.Fatal(err)
+	}
 	w.ask("POST", "/projects", object("name", "The end")).want(201) // of everybody
-	everything.await("The end", "event: snapshot", "event: printer_added", "event: archive_added", "event: site_updated", mark, "event: state")
+	everything.await("event: of_the_hub", "The end", "event: snapshot", "event: printer_added", "event: archive_added", "event: site_updated", mark, "event: state")
 	for i, p := range taps {
 		p.await("The end", "event: snapshot")
 		p.alive()

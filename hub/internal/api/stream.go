@@ -186,7 +186,10 @@ func (st *stream) mayHear(e farm.Event) bool {
 	case strings.HasPrefix(e.Kind, "archive_"): // of an upload, or its printer was removed
 		return st.caller.SeesPrint(farm.Print{SiteID: e.SiteID})
 	}
-	return e.SiteID == 0 || st.server.seesSite(st.caller, e.SiteID)
+	if e.SiteID == 0 { // of the hub: projects are everybody's, and what else there will be is not
+		return strings.HasPrefix(e.Kind, "project_") || st.caller.AllPrinters() && st.caller.Sites() == nil
+	}
+	return st.server.seesSite(st.caller, e.SiteID)
 }
 
 // beat shows that the connection lives.
