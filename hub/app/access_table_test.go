@@ -48,7 +48,7 @@ var deeds = map[string]deed{
 	"get_printer":            {kind: "printer"},
 	"add_printer":            {body: `{"name":"New","serial_number":"{serial}","access_code":"12345678","ip_address":"192.0.2.9","site_id":{site},"agent_id":{agent}}`, want: 201, names: "site", refuse: toPrinters},
 	"update_printer":         {kind: "printer", body: `{"location":"by the window"}`},
-	"delete_printer":         {kind: "printer", fresh: true},
+	"delete_printer":         {kind: "printer", fresh: true, query: "force=true"}, // it may print
 	"get_printer_status":     {kind: "printer"},
 	"refresh_printer_status": {kind: "printer"},
 
