@@ -91,6 +91,8 @@ func TestWrongSettingsAreNamedInOneLine(t *testing.T) {
 		"address taken":       {[]string{"serve", "--data", t.TempDir(), "--listen", strings.TrimPrefix(taken, "http://")}, "--listen"},
 		"half a certificate":  {[]string{"serve", "--data", t.TempDir(), "--tls-cert", "x"}, "--tls-key"},
 		"other database":      {[]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--database-url", "mysql://u:hunter2@h/d"}, "database-url"},
+		"bad proxy":           {[]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--trusted-proxies", "10.0.0.0/8,everybody"}, "--trusted-proxies"},
+		"long absence":        {[]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--offline-after", "72h"}, "printer_offline_seconds"},
 		"bad secret key":      {[]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--secret-key", "hunter2"}, "--secret-key"},
 		"missing secret file": {[]string{"serve", "--data", t.TempDir(), "--secret-key-file", "/nowhere"}, "--secret-key-file"},
 		"bad level":           {[]string{"serve", "--data", dir, "--log-level", "loud"}, "--log-level"},

@@ -25,6 +25,7 @@ type serveCommand struct {
 	s3Flags
 	Listen        string         `default:"127.0.0.1:8000" help:"Address to serve at." env:"BAMBUDDY_LISTEN"`
 	PublicURL     string         `name:"public-url" placeholder:"URL" help:"Where agents reach this hub; without it, the address it serves at." env:"BAMBUDDY_PUBLIC_URL"`
+	Proxies       []string       `name:"trusted-proxies" placeholder:"CIDR" help:"Reverse proxies, as 10.0.0.0/8, whose X-Forwarded-For and X-Forwarded-Proto count; without it nobody's do." env:"BAMBUDDY_TRUSTED_PROXIES"`
 	TLSCert       string         `name:"tls-cert" placeholder:"FILE" help:"Certificate (PEM), to serve HTTPS by itself." env:"BAMBUDDY_TLS_CERT"`
 	TLSKey        string         `name:"tls-key" placeholder:"FILE" help:"Its key (PEM)." env:"BAMBUDDY_TLS_KEY"`
 	SecretKey     []string       `placeholder:"KEY" help:"32 bytes in hex or base64 that seal secrets at rest; the first seals, further ones still open." env:"BAMBUDDY_SECRET_KEY"`
@@ -54,6 +55,10 @@ func (c serveCommand) Run(e environment) error {
 	if err != nil {
 		return usageError{err}
 	}
+	proxies, err := app.ParseProxies(c.Proxies)
+	if err != nil {
+		return usageError{fmt.Errorf("--trusted-proxies: %w", err)}
+	}
 	listener, fingerprint, err := c.listen(e.ctx)
 	if err != nil {
 		return err
@@ -63,7 +68,7 @@ func (c serveCommand) Run(e environment) error {
 		return errors.Join(err, listener.Close())
 	}
 	err = app.Run(e.ctx, app.Options{
-		DataDir: c.Data, DatabaseURL: url, SecretKeys: keys, Listener: listener, PublicURL: c.PublicURL, Fingerprint: fingerprint,
+		DataDir: c.Data, DatabaseURL: url, SecretKeys: keys, Listener: listener, PublicURL: c.PublicURL, Fingerprint: fingerprint, TrustedProxies: proxies,
 		Limits:  farm.Limits{Read: c.LimitRead, Write: c.LimitWrite, Control: c.LimitControl},
 		Objects: store, Retention: archive.Retention{Age: c.KeepFor, Bytes: c.KeepBytes}, MaxUpload: c.MaxUpload, S3: s3,
 		OfflineAfter: c.OfflineAfter, Log: logging.New(e.stderr, c.LogLevel, c.LogFormat),

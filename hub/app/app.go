@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,10 +27,13 @@ import (
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/prints"
+	"bambuddy/hub/internal/proxy"
 	"bambuddy/hub/internal/registry"
 	"bambuddy/hub/internal/secrets"
+	"bambuddy/hub/internal/settings"
 	"bambuddy/hub/internal/store"
 	"bambuddy/hub/internal/web"
+	"bambuddy/hub/internal/webhook"
 	"bambuddy/shared/buildinfo"
 	"bambuddy/shared/dirlock"
 	"bambuddy/shared/farm"
@@ -43,9 +48,14 @@ const (
 	shutdownTime = 4 * time.Second
 )
 
-// headerTime bounds how long a request's header may take. There is no bound on
-// bodies here: a link to an agent and an event stream have no end.
-const headerTime = 10 * time.Second
+// headerTime bounds how long a request's header may take, and maxHeader how long it may
+// be; idleTime is how long a connection may wait for its next request. There is no bound
+// on bodies here: a link to an agent and an event stream have no end.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	maxHeader  = 64 << 10
+)
 
 // Options are what a hub needs from outside. Tests give their own listener.
 type Options struct {
@@ -55,10 +65,14 @@ type Options struct {
 	Listener    net.Listener  // closed when Run returns
 	// PublicURL is the hub's address as agents reach it; empty: what the
 	// listener says. Fingerprint is the SHA-256 of its own certificate, if any.
-	PublicURL    string
-	Fingerprint  string
-	Limits       farm.Limits   // requests a minute; 0 means the contract's
-	OfflineAfter time.Duration // 0: 60 s
+	PublicURL   string
+	Fingerprint string
+	// TrustedProxies are those whose word counts on whom they speak for.
+	TrustedProxies []netip.Prefix
+	// Limits (requests a minute) and OfflineAfter are what these settings are before
+	// somebody changes them; 0: their defaults.
+	Limits       farm.Limits
+	OfflineAfter time.Duration
 
 	Objects   blob.Store        // where archives keep their files; nil: the folder objects in DataDir
 	Retention archive.Retention // how long archives are kept; zero: for ever
@@ -66,6 +80,26 @@ type Options struct {
 	S3        S3                // the door for S3 tools
 
 	Log *slog.Logger
+}
+
+// ParseProxies reads the ranges of addresses of trusted proxies.
+func ParseProxies(ranges []string) ([]netip.Prefix, error) { return proxy.Parse(ranges) }
+
+// initial changes settings that nobody has set.
+func (o Options) initial(v *settings.Values) {
+	for _, n := range []struct {
+		given int
+		value *int
+	}{
+		{o.Limits.Read, &v.Limits.Read},
+		{o.Limits.Write, &v.Limits.Write},
+		{o.Limits.Control, &v.Limits.Control},
+		{int(math.Ceil(o.OfflineAfter.Seconds())), &v.PrinterOfflineSeconds},
+	} {
+		if n.given > 0 {
+			*n.value = n.given
+		}
+	}
 }
 
 // Run runs one hub until ctx ends; it is gone within 10 s then. It fails at once
@@ -117,18 +151,20 @@ func Run(ctx context.Context, o Options) (err error) {
 
 // hub is the built parts.
 type hub struct {
-	fleet  *fleet.Fleet
-	links  *links.Links
-	prints *prints.Prints
-	files  *archive.Archive
-	door   *door
-	camera *camera.Relay
-	auth   *auth.Auth
-	db     *store.DB
-	server *http.Server
-	listen net.Listener
-	ending chan struct{} // closed when the way down begins
-	log    *slog.Logger
+	fleet    *fleet.Fleet
+	links    *links.Links
+	prints   *prints.Prints
+	files    *archive.Archive
+	door     *door
+	hooks    *webhook.Webhooks
+	camera   *camera.Relay
+	auth     *auth.Auth
+	settings *settings.Settings
+	db       *store.DB
+	server   *http.Server
+	listen   net.Listener
+	ending   chan struct{} // closed when the way down begins
+	log      *slog.Logger
 }
 
 func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub, error) {
@@ -141,7 +177,14 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		return nil, err
 	}
 	h := &hub{db: db, listen: o.Listener, ending: make(chan struct{}), log: o.Log}
-	h.fleet = fleet.New(fleet.Options{Store: db, OfflineAfter: o.OfflineAfter, Log: o.Log.With("part", "fleet")})
+	h.settings = settings.New(settings.Options{Store: db, Overrides: o.initial, Log: o.Log.With("part", "settings")})
+	if err := h.settings.Load(ctx); err != nil {
+		return nil, err
+	}
+	prices := func() farm.Prices { return h.settings.Values().Prices() }
+	h.fleet = fleet.New(fleet.Options{
+		Store: db, OfflineAfter: func() time.Duration { return h.settings.Values().OfflineAfter() }, Log: o.Log.With("part", "fleet"),
+	})
 	if err := h.fleet.Load(ctx); err != nil {
 		return nil, err
 	}
@@ -153,7 +196,8 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	})
 	hubID, generation := db.Hub()
 	h.prints = prints.New(prints.Options{
-		Store: printStore{db}, Events: news, Settled: h.fleet.Settle, Wanted: func() { h.files.Wake() }, Log: o.Log.With("part", "prints"), // not before Run
+		Store: printStore{db}, Events: news, Settled: h.fleet.Settle, Wanted: func() { h.files.Wake() }, // not before Run
+		Milestones: func() []int { return h.settings.Values().Milestones }, Prices: prices, Log: o.Log.With("part", "prints"),
 	})
 	if err := h.prints.Load(ctx); err != nil {
 		return nil, err
@@ -163,23 +207,24 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 	})
 	h.files, err = archive.New(archive.Options{
 		Store: db, Objects: o.Objects, Events: news, Agents: h.links, Dir: filepath.Join(o.DataDir, "staging"),
-		Retention: o.Retention, MaxUpload: o.MaxUpload, SweepAfter: time.Hour, Log: o.Log.With("part", "archive"),
+		Retention: o.Retention, MaxUpload: o.MaxUpload, Prices: prices, SweepAfter: time.Hour, Log: o.Log.With("part", "archive"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	h.door = newDoor(o.S3, db, h.files, box, o.Log.With("part", "s3"))
+	h.hooks = webhook.New(webhook.Options{Store: db, Events: news, Sealer: box, Config: func() webhook.Config { return webhookConfig(h.settings.Values().Webhooks) }, Log: o.Log.With("part", "webhook")})
 	h.camera = camera.New(h.links, o.Log.With("part", "camera"))
-	h.auth = auth.New(auth.Options{Store: db, Config: o.auth, Log: o.Log.With("part", "auth")})
+	h.auth = auth.New(auth.Options{Store: db, Config: func() auth.Config { return authConfig(h.settings.Values()) }, Log: o.Log.With("part", "auth")})
 	page, err := web.New()
 	if err != nil {
 		return nil, err
 	}
 	public, err := api.New(api.Deps{
 		Registry: reg, Fleet: h.fleet, Links: h.links, Cameras: h.camera, Events: news, Audit: db, Auth: h.auth,
-		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials,
+		Prints: db, Archive: h.files, Projects: db, Current: h.prints, S3: h.door.credentials, Webhooks: h.hooks, Settings: h.settings,
 		Health: api.Health{Database: db.Ping, Storage: h.files.Check}, Ending: h.ending, PublicURL: o.PublicURL, Fingerprint: o.Fingerprint,
-		Version: buildinfo.Version(), Web: page, Log: o.Log.With("part", "api"),
+		Version: buildinfo.Version(), Web: page, Staging: filepath.Join(o.DataDir, "staging"), Log: o.Log.With("part", "api"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build the API: %w", err)
@@ -188,7 +233,8 @@ func build(ctx context.Context, o Options, db *store.DB, news *events.Log) (*hub
 		return nil, err
 	}
 	h.server = &http.Server{
-		Handler: doors(h.links.Handler(), public), ReadHeaderTimeout: headerTime,
+		Handler:           proxy.Trust(o.TrustedProxies)(doors(h.links.Handler(), public)),
+		ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(o.Log.With("part", "http").Handler(), slog.LevelDebug),
 	}
 	return h, nil
@@ -222,7 +268,7 @@ func (h *hub) run(ctx context.Context) error {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, failed := errgroup.WithContext(parts)
-	for _, run := range []func(context.Context) error{h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.prune} {
+	for _, run := range []func(context.Context) error{h.settings.Run, h.fleet.Run, h.prints.Run, h.links.Run, h.files.Run, h.camera.Run, h.auth.Run, h.door.run, h.hooks.Run, h.prune} {
 		group.Go(func() error { return run(failed) })
 	}
 	group.Go(func() error {
@@ -264,20 +310,24 @@ func (h *hub) drain(ctx context.Context) {
 	}
 }
 
-// keepEvents is how long the event table goes back.
-const keepEvents = 30 * 24 * time.Hour
-
-// prune drops old events, now and then.
+// prune drops old events and audit, now and then, and when the settings say otherwise.
 func (h *hub) prune(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		if _, err := h.db.PruneEvents(ctx, time.Now().Add(-keepEvents)); err != nil && ctx.Err() == nil {
+		changed := h.settings.Changed()
+		if _, err := h.db.PruneEvents(ctx, time.Now().Add(-h.settings.Values().EventsKeep())); err != nil && ctx.Err() == nil {
 			h.log.Error("old events not dropped, will be tried again", "err", err)
+		}
+		if keep := h.settings.Values().AuditKeep(); keep > 0 {
+			if _, err := h.db.PruneAudit(ctx, time.Now().Add(-keep)); err != nil && ctx.Err() == nil {
+				h.log.Error("old audit not dropped, will be tried again", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-changed:
 		case <-tick.C:
 		}
 	}
@@ -291,9 +341,18 @@ func (s printStore) ApplyPrints(ctx context.Context, agentID int64, epoch string
 	return s.DB.ApplyPrints(ctx, agentID, epoch, func(t *store.PrintTx) error { return fn(t) })
 }
 
-// auth is what of the options is auth's.
-func (o Options) auth() auth.Config {
+// authConfig is what of the settings is auth's.
+func authConfig(v settings.Values) auth.Config {
 	c := auth.DefaultConfig
-	c.Limits = o.Limits
+	c.Limits, c.SessionLimit = v.Limits.Keys(), v.Limits.Session
+	c.Idle, c.Absolute = v.Sessions.Idle(), v.Sessions.Absolute()
 	return c
+}
+
+// webhookConfig is what of the settings is webhook's.
+func webhookConfig(v settings.WebhookSettings) webhook.Config {
+	return webhook.Config{
+		AllowPrivate: v.AllowPrivate, RetryFor: time.Duration(v.RetryHours) * time.Hour,
+		DisableAfter: time.Duration(v.DisableAfterHours) * time.Hour, KeepFor: time.Duration(v.KeepDays) * 24 * time.Hour,
+	}
 }

@@ -43,7 +43,7 @@ func TestDownloads(t *testing.T) {
 	switch h := a.header; {
 	case !bytes.Equal(a.body, model) || h.Get("ETag") != `"`+sha+`"` || h.Get("Content-Type") != "application/octet-stream" || h.Get("X-Content-Type-Options") != "nosniff":
 		t.Errorf("%d bytes, %v", len(a.body), h)
-	case h.Get("Content-Length") != fmt.Sprint(len(model)) || h.Get("Accept-Ranges") != "bytes" || err != nil || params["filename"] != "größe \"1\".3mf":
+	case h.Get("Content-Length") != fmt.Sprint(len(model)) || h.Get("Accept-Ranges") != "bytes" || err != nil || params["filename"] != "größe _1_.3mf":
 		t.Errorf("%v, %v", h, params)
 	}
 	if a := r.get("/archives/1/3mf/"); a.status != 200 {
@@ -325,5 +325,25 @@ func TestExports(t *testing.T) {
 	r.get("/archives/export?limit=0").refused(farm.Invalid, "limit")
 	if head := r.ask("HEAD", "/archives/export", nil).want(200); len(head.body) != 0 {
 		t.Errorf("HEAD has a body of %d bytes", len(head.body))
+	}
+}
+
+// A file that says it is a page or a drawing is saved and not shown, whatever route it
+// comes by, and its name does no harm in the header.
+func TestFilesThatAreNoPictures(t *testing.T) {
+	r := runArchives(t, nil)
+	r.seed(benchy())
+	page := []byte("<script>alert(1)</script>")
+	r.store(1, farm.RoleThumbnail, "", "image/svg+xml", page)
+	r.store(1, farm.RoleFinish, "", "text/html; charset=utf-8", page)
+	r.store(1, farm.RoleTimelapse, "", "application/xhtml+xml", page)
+	r.store(1, farm.RoleModel, "a\r\nX-Evil: 1\u202egpj.3mf", "text/html", page)
+	for _, path := range []string{"/archives/1/thumbnail", "/archives/1/photos/1", "/archives/1/timelapse", "/archives/1/3mf"} {
+		h := r.get(path).want(200).header
+		kind, params, err := mime.ParseMediaType(h.Get("Content-Disposition"))
+		if err != nil || kind != "attachment" || h.Get("Content-Type") != "application/octet-stream" || h.Get("X-Content-Type-Options") != "nosniff" ||
+			!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || h.Get("X-Evil") != "" || strings.ContainsAny(params["filename"], "\r\n\u202e") {
+			t.Errorf("%s: %v", path, h)
+		}
 	}
 }

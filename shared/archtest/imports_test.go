@@ -10,9 +10,9 @@ import (
 // other one of it, besides the folders below itself. Who stands nowhere imports
 // none: he declares the interface he needs, and app puts the parts together.
 var neighbours = map[string][]string{
-	"hub/internal/api": {"hub/internal/archive", "hub/internal/auth", "hub/internal/camera", "hub/internal/fleet", "hub/internal/links", "hub/internal/registry"},
+	"hub/internal/api": {"hub/internal/archive", "hub/internal/auth", "hub/internal/camera", "hub/internal/fleet", "hub/internal/links", "hub/internal/proxy", "hub/internal/registry", "hub/internal/settings", "hub/internal/sheet"},
 
-	"hub/internal/archive": {"hub/internal/blob"},
+	"hub/internal/archive": {"hub/internal/blob", "hub/internal/sheet"},
 
 	"hub/internal/blob/blobtest": {"hub/internal/blob"},
 

@@ -127,13 +127,61 @@ type AgentConfig struct {
 	Tombstones []Tombstone
 }
 
-// Audit is one thing that somebody did and may have to answer for.
+// Audit is one thing that somebody did, or tried, and may have to answer for.
 type Audit struct {
 	ID        int64
 	At        time.Time
-	Who       string // the caller's name
-	Action    string // "gcode"
+	Who       string // the caller's name; of a sign-in that failed, the name that was given
+	Kind      string // of caller: "key", "user"; "": nobody known
+	Action    string // the operation, as "delete_printer"
+	Method    string
+	Path      string // without the query
+	Remote    string // the caller's address
+	RequestID string
 	PrinterID int64  // 0: none
 	SiteID    int64  // 0: none
+	Status    int    // of the answer; 0: written down before it was done
+	Code      Code   // of an answer that is an error
 	Data      []byte // a JSON object
+}
+
+// The results of an audit entry, by its status.
+const (
+	AuditDone    = "done"    // below 400
+	AuditRefused = "refused" // 4xx
+	AuditFailed  = "failed"  // 5xx
+	AuditBegun   = "begun"   // written down before it was done
+)
+
+// Result is what came of it.
+func (a Audit) Result() string {
+	switch {
+	case a.Status == 0:
+		return AuditBegun
+	case a.Status < 400:
+		return AuditDone
+	case a.Status < 500:
+		return AuditRefused
+	default:
+		return AuditFailed
+	}
+}
+
+// AuditQuery asks for audit entries. Zero fields do not filter; Since is inclusive,
+// Until is not.
+type AuditQuery struct {
+	Who, Kind, Action, Result string
+	PrinterID, SiteID         int64
+	Since, Until              time.Time
+
+	Before int64 // only ids below; 0: from the newest on
+	Limit  int
+	Offset int
+}
+
+// AuditCheck tells whether the audit is whole.
+type AuditCheck struct {
+	First   int64 // id of the first chained entry
+	Entries int64 // that are there, one behind the other, and unchanged
+	Broken  int64 // id of the first one that is not; 0: all are
 }

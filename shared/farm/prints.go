@@ -1,7 +1,9 @@
 package farm
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -86,7 +88,7 @@ type Print struct {
 	Duration      *int64    // seconds, start to end
 	TimeEstimated bool      // some of the times are not what somebody saw
 	Progress      int       // percent, last seen
-	Milestone     int       // last that was told: 0, 25, 50, 75
+	Milestone     int       // highest that was passed, told or not: 0, 5, … 95
 	Layer         int
 	TotalLayers   int
 	FailureReason string
@@ -201,16 +203,64 @@ const (
 	EventProjectRemoved = "project_removed"
 )
 
-// PricePerKG is what filament costs until somebody sets another price.
-const PricePerKG = 25.0
+// Prices are what printing costs. The zero value costs nothing.
+type Prices struct {
+	Types   map[string]float64 // of a kg of filament, by its type
+	PerKG   float64            // of every other type
+	PerHour float64            // of the machine
+}
 
-// Weigh works out what a print has used, and what that cost, from the slicer's
-// estimate: all of it for a success, the share of its layers for one that ended
-// early, nothing known otherwise.
-func (p *Print) Weigh() {
-	p.FilamentUsed, p.Cost = nil, nil
+// ofType is the price of a kg of a type, however it is written.
+func (p Prices) ofType(name string) float64 {
+	if price, ok := p.Types[name]; ok {
+		return price
+	}
+	for _, known := range slices.Sorted(maps.Keys(p.Types)) {
+		if strings.EqualFold(known, name) {
+			return p.Types[known]
+		}
+	}
+	return p.PerKG
+}
+
+// mean is the price of a kg of what a plate is printed with.
+func (p Prices) mean(filaments []PrintFilament) float64 {
+	grams, cost := 0.0, 0.0
+	for _, f := range filaments {
+		grams += f.Grams
+		cost += f.Grams * p.ofType(f.Type)
+	}
+	if grams > 0 {
+		return cost / grams
+	}
+	if len(filaments) == 1 {
+		return p.ofType(filaments[0].Type)
+	}
+	return p.PerKG
+}
+
+// Weigh works out what a print has used, from the slicer's estimate, and what it has
+// cost: all of the estimate for a success, the share of its layers for one that ended
+// early, nothing known otherwise. The hours of the machine count by themselves.
+func (p *Print) Weigh(prices Prices) {
+	p.FilamentUsed, p.Cost = p.used(), nil
+	cost := 0.0
+	if p.FilamentUsed != nil {
+		cost = *p.FilamentUsed / 1000 * prices.mean(p.Filaments)
+	}
+	timed := p.Duration != nil && prices.PerHour > 0
+	if timed {
+		cost += float64(*p.Duration) / 3600 * prices.PerHour
+	}
+	if p.FilamentUsed != nil || timed {
+		p.Cost = &cost
+	}
+}
+
+// used is how many grams a print has used; nil when that is not known.
+func (p *Print) used() *float64 {
 	if p.EstimateGrams == nil {
-		return
+		return nil
 	}
 	grams := *p.EstimateGrams
 	switch {
@@ -220,10 +270,9 @@ func (p *Print) Weigh() {
 	case (p.Status == StatusFailed || p.Status == StatusStopped) && p.Progress > 0:
 		grams *= float64(min(p.Progress, 100)) / 100
 	default:
-		return
+		return nil
 	}
-	cost := grams / 1000 * PricePerKG
-	p.FilamentUsed, p.Cost = &grams, &cost
+	return &grams
 }
 
 // PrintScope is which archives a caller may see. Nil lists mean all, empty ones
@@ -296,6 +345,7 @@ type StoredFile struct {
 	Size      int64
 	MediaType string
 	Slice     *SliceData // of a model that can be read
+	Prices    Prices     // what the print costs by it
 }
 
 // HasFile tells whether a file of that role is stored.

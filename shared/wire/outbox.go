@@ -76,7 +76,7 @@ const (
 	PrintObserved RecordKind = "print_observed"
 	// PrintDetails: something of a print became known after its start: id, name, plate.
 	PrintDetails RecordKind = "print_details"
-	// PrintProgress: a milestone was passed.
+	// PrintProgress: a milestone was passed; of several at once the highest is told.
 	PrintProgress RecordKind = "print_progress"
 	PrintPaused   RecordKind = "print_paused"
 	PrintResumed  RecordKind = "print_resumed"
@@ -127,7 +127,7 @@ type PrintRecord struct {
 
 	Outcome   Outcome `json:"outcome,omitempty"`   // of PrintFinished
 	Reason    string  `json:"reason,omitempty"`    // of PrintFinished: what the printer complained of, for a person
-	Milestone int     `json:"milestone,omitempty"` // of PrintProgress: 25, 50 or 75
+	Milestone int     `json:"milestone,omitempty"` // of PrintProgress: a multiple of 5 up to 95, of older agents 25, 50 or 75
 	// StartedAgoMS is, in PrintObserved and PrintFinished, how long before WallMS the
 	// print began, as far as that is known; unknown otherwise.
 	StartedAgoMS bambu.Opt[int64] `json:"started_ago_ms"`

@@ -32,19 +32,9 @@ func (d *step) believe() bool {
 	return true
 }
 
-// milestone is the highest that a progress has passed.
-func milestone(percent int) int {
-	switch {
-	case percent >= 75:
-		return 75
-	case percent >= 50:
-		return 50
-	case percent >= 25:
-		return 25
-	default:
-		return 0
-	}
-}
+// milestone is the highest multiple of 5 that a progress has passed, up to 95. Which of
+// them are worth telling people is for the hub to know.
+func milestone(percent int) int { return min(percent, 95) / 5 * 5 }
 
 // pauses tells of a change between PAUSE and RUNNING.
 func (d *step) pauses() {

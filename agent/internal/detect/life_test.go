@@ -169,3 +169,33 @@ func TestIdentity(t *testing.T) {
 		{"calibration without a gap", rest + cube + "+90 p=10\n+6 file=/usr/cali.gcode\n+5 FINISH", began + "A finished success at 10/0 began=121"},
 	})
 }
+
+// Each multiple of 5 is told once, and of several that are passed at once the highest.
+func TestMilestones(t *testing.T) {
+	for _, s := range []script{
+		{"one after the other", rest + cube + "+5 p=1\n+5 p=4\n+5 p=5\n+5 p=6\n+5 p=9\n+5 p=10\n+5 p=14\n+5 FINISH p=100", began + "A progress 5\nA progress 10\nA finished success at 100/0 began=60"},
+		{"several at once", rest + cube + "+5 p=24\n+5 p=93\n+5 FINISH p=100", began + "A progress 20\nA progress 90\nA finished success at 100/0 began=35"},
+		{"never back", rest + cube + "+5 p=50\n+5 p=40\n+5 p=50\n+5 p=54\n+5 FINISH p=100", began + "A progress 50\nA finished success at 100/0 began=45"},
+		{"never 100", rest + cube + "+5 p=99\n+5 p=100\n+5 FINISH", began + "A progress 95\nA finished success at 100/0 began=35"},
+		{"not what nobody saw", "fresh RUNNING id=8 name=cube file=cube.3mf p=52 l=20 of=40 left=600\n+60 p=54\n+60 p=55\n+60 FINISH", `
+			A observed id=8 name=cube file=cube.3mf ~ began=650
+			A progress 55
+			A finished success at 55/20 began=830`},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			p := newPlayer(t)
+			p.every = true
+			p.play(s.pictures)
+			p.expect(s.want)
+		})
+	}
+}
+
+// A journal of a release that knew only 25, 50 and 75 goes on with the finer ones.
+func TestMilestonesAfterAnUpgrade(t *testing.T) {
+	p := newPlayer(t)
+	p.play(rest + cube + "+5 p=25")
+	p.state.Open.Mark, p.every = 25, true
+	p.play("+5 p=29\n+5 p=31")
+	p.expect(began + "A progress 25\nA progress 30")
+}

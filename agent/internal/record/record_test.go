@@ -53,7 +53,7 @@ func TestTheStateAloneIsWrittenNowAndThen(t *testing.T) {
 	r.printing()
 	before := len(r.disk.changes)
 	for i := range 150 {
-		r.job.Progress = bambu.Some(11 + i/20)
+		r.job.Progress = bambu.Some(1 + i/50)
 		r.picture(1)
 	}
 	if n := len(r.disk.changes) - before; n < 2 || n > 3 {

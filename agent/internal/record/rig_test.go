@@ -113,7 +113,7 @@ func (r *rig) printing() {
 	r.picture(1, fresh)
 	r.job.SubtaskID, r.job.Name, r.job.GcodeState = "8", "cube", "PREPARE"
 	r.picture(1)
-	r.job.GcodeState, r.job.Progress = "RUNNING", bambu.Some(10)
+	r.job.GcodeState, r.job.Progress = "RUNNING", bambu.Some(1)
 	r.picture(1)
 	if got := r.told(); got != "print_started" {
 		r.t.Fatalf("told %q", got)

@@ -16,15 +16,18 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"golang.org/x/time/rate"
 
 	"bambuddy/hub/internal/auth"
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/registry"
+	"bambuddy/hub/internal/settings"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
 )
@@ -104,6 +107,8 @@ type Deps struct {
 	Projects Projects
 	Current  CurrentPrints
 	S3       S3Credentials
+	Settings *settings.Settings
+	Webhooks Webhooks
 	Auth     *auth.Auth
 	Health   Health
 	// Ending is closed when the hub begins to stop: it ends the event streams,
@@ -116,6 +121,7 @@ type Deps struct {
 	Fingerprint string
 	Version     string       // without a v
 	Web         http.Handler // the page for people; nil: none
+	Staging     string       // folder for temporary files; empty: the system's
 	Log         *slog.Logger
 }
 
@@ -131,6 +137,8 @@ type server struct {
 	projects    Projects
 	current     CurrentPrints
 	s3          S3Credentials
+	settings    *settings.Settings
+	webhooks    Webhooks
 	auth        *auth.Auth
 	ending      <-chan struct{}
 	publicURL   string
@@ -146,7 +154,11 @@ type server struct {
 	health healthCheck
 	feed   feed
 
+	strangers *rate.Limiter // entries of the audit of callers that nobody knows
+	leftOut   atomic.Int64  // such entries that were one too many
+
 	downloads downloads
+	staging   string // folder for temporary files
 	printers  printerCache
 	spec      func() ([]byte, error)
 }
@@ -164,13 +176,13 @@ func build(d Deps) (chi.Router, *server, error) {
 	setUpHuma()
 	s := &server{
 		registry: d.Registry, fleet: d.Fleet, links: d.Links, cameras: d.Cameras, events: d.Events, audit: d.Audit, auth: d.Auth,
-		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3,
+		prints: d.Prints, archive: d.Archive, projects: d.Projects, current: d.Current, s3: d.S3, webhooks: d.Webhooks, settings: d.Settings,
 		foreign: http.NewCrossOriginProtection(), grants: make(chan struct{}, 1), ending: d.Ending, publicURL: d.PublicURL, fingerprint: d.Fingerprint, log: d.Log,
-		printers: printerCache{latest: map[int64]shownPrinter{}},
-		health:   healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
+		printers: printerCache{latest: map[int64]shownPrinter{}}, strangers: strangers(), staging: d.Staging,
+		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
-	r.Use(observe(d.Log), harden, middleware.StripSlashes, middleware.GetHead)
+	r.Use(observe(d.Log), impatient, harden, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
 	unrouted := s.unrouted(r, d.Web)
 	r.NotFound(unrouted)
 	r.MethodNotAllowed(unrouted)
@@ -194,6 +206,7 @@ func (s *server) routes() {
 	s.archiveRoutes()
 	s.projectRoutes()
 	s.s3CredentialRoutes(s.s3)
+	s.webhookRoutes(s.webhooks)
 	s.siteRoutes()
 	s.agentRoutes()
 	s.enrolmentRoutes()
@@ -201,6 +214,7 @@ func (s *server) routes() {
 	s.signInRoutes()
 	s.userRoutes()
 	s.keyRoutes()
+	s.settingRoutes()
 	s.mediaLinkRoutes()
 	s.auditRoutes()
 	s.systemRoutes()

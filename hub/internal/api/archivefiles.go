@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -104,10 +103,6 @@ func (s *server) getPhoto(ctx context.Context, in *photoInput) (*huma.StreamResp
 	return s.serveFile(ctx, in.ID, farm.RoleFinish)
 }
 
-func attachment(name string) string {
-	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
-}
-
 // patientWriter gives each write its time, so that a client that takes nothing for a
 // while is cut off, however long the whole takes.
 type patientWriter struct {
@@ -152,21 +147,7 @@ func (s *server) exportArchives(ctx context.Context, in *exportInput) (*huma.Str
 	if in.Format == "xlsx" {
 		write = s.archive.WriteXLSX
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		r, w := humachi.Unwrap(hc)
-		h := w.Header()
-		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", attachment("archives_"+time.Now().UTC().Format("20060102_150405")+"."+in.Format))
-		if r.Method == http.MethodHead {
-			return
-		}
-		out := &patientWriter{ResponseWriter: w, rc: http.NewResponseController(w)}
-		defer out.done()
-		if err := write(ctx, out, q); err != nil {
-			s.log.Warn("an export broke off", "err", err)
-			panic(http.ErrAbortHandler) //nolint:forbidigo // as above
-		}
-	}}, nil
+	return s.export("archives", in.Format, func(w io.Writer) error { return write(ctx, w, q) }), nil
 }
 
 type uploadInput struct {
@@ -250,17 +231,6 @@ func filePart(r *http.Request) (*multipart.Part, error) {
 		return part, nil
 	}
 	return nil, farm.Errorf(farm.Invalid, "file: too many fields before it")
-}
-
-// patientBody gives each read its time.
-type patientBody struct {
-	io.ReadCloser
-	rc *http.ResponseController
-}
-
-func (p *patientBody) Read(b []byte) (int, error) {
-	_ = p.rc.SetReadDeadline(time.Now().Add(6 * bodyTimeout)) // a writer without deadlines is a test's
-	return p.ReadCloser.Read(b)
 }
 
 func plateOf(p threemf.Plate) ArchivePlate {

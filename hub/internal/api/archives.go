@@ -127,7 +127,7 @@ func (s *server) archiveRoutes() {
 	register(s, route{
 		id: "export_archives", method: http.MethodGet, path: "/archives/export", tag: tag, summary: "Export Archives",
 		about: "All that the filters find, as a file. Cells that a spreadsheet would take for a formula begin with an apostrophe.",
-		needs: farm.Read, limit: auth.ReadClass, errors: []farm.Code{farm.Invalid},
+		needs: farm.Read, limit: auth.ReadClass, errors: []farm.Code{farm.Invalid}, audit: true,
 		responses: binary("application/octet-stream", "The file: CSV (RFC 4180) or XLSX, the same rows."),
 	}, s.exportArchives)
 	register(s, route{
@@ -211,7 +211,7 @@ func (f ArchiveFilter) query(ctx context.Context) (farm.PrintQuery, error) {
 	if q.Status, err = statusFilter(f.Status); err != nil {
 		return q, err
 	}
-	q.From, q.To, err = period(orElse(f.StartDate, f.DateFrom), orElse(f.EndDate, f.DateTo), f.TZ)
+	q.From, q.To, err = period(bounds{"start_date", orElse(f.StartDate, f.DateFrom)}, bounds{"end_date", orElse(f.EndDate, f.DateTo)}, f.TZ)
 	return q, err
 }
 
@@ -238,23 +238,26 @@ func statusFilter(word string) (farm.PrintStatus, error) {
 	}
 }
 
+// bounds is a bound of a filter as it was written, with the name of its parameter.
+type bounds struct{ field, text string }
+
 // period reads the bounds of a filter: bare days are whole ones in a time zone,
 // moments are inclusive to the second. to is exclusive.
-func period(first, last, zone string) (from, to time.Time, err error) {
+func period(first, last bounds, zone string) (from, to time.Time, err error) {
 	place := time.UTC
 	if zone != "" {
 		if place, err = time.LoadLocation(zone); err != nil || zone == "Local" {
 			return from, to, farm.Errorf(farm.Invalid, "tz: not a time zone, as Europe/Berlin")
 		}
 	}
-	if from, _, err = bound("start_date", first, place); err != nil {
+	if from, _, err = bound(first.field, first.text, place); err != nil {
 		return from, to, err
 	}
-	if _, to, err = bound("end_date", last, place); err != nil {
+	if _, to, err = bound(last.field, last.text, place); err != nil {
 		return from, to, err
 	}
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
-		return from, to, farm.Errorf(farm.Invalid, "start_date: after end_date")
+		return from, to, farm.Errorf(farm.Invalid, "%s: after %s", first.field, last.field)
 	}
 	return from, to, nil
 }

@@ -32,10 +32,14 @@ func (s *server) serveFile(ctx context.Context, id int64, role string) (*huma.St
 		h := w.Header()
 		h.Set("ETag", `"`+f.SHA256+`"`)
 		h.Set("Cache-Control", "private, no-cache")
-		h.Set("Content-Type", f.MediaType)
-		if role == farm.RoleModel {
+		kind, show := shownAs(f.MediaType)
+		h.Set("Content-Type", kind)
+		switch {
+		case role == farm.RoleModel:
 			h.Set("Content-Type", "application/octet-stream")
 			h.Set("Content-Disposition", attachment(p.Filename))
+		case !show:
+			h.Set("Content-Disposition", attachment(role))
 		}
 		out := &patientWriter{ResponseWriter: w, rc: http.NewResponseController(w)}
 		defer out.done()
@@ -44,6 +48,17 @@ func (s *server) serveFile(ctx context.Context, id int64, role string) (*huma.St
 			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to tell a client that the answer is not whole
 		}
 	}}, nil
+}
+
+// shownAs is as what a stored file is sent, and whether a browser may show it. Rows can
+// come from a bucket that others write to: a picture that says it is a page is none.
+func shownAs(mediaType string) (kind string, show bool) {
+	switch mediaType {
+	case "image/jpeg", "image/png", "image/webp", "video/mp4", "video/x-msvideo":
+		return mediaType, true
+	default:
+		return "application/octet-stream", false
+	}
 }
 
 // objectContent is a stored object as http.ServeContent reads it.

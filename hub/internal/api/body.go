@@ -46,6 +46,7 @@ func readBody(required bool, next http.Handler) http.Handler {
 			writeError(w, r, err)
 			return
 		}
+		noteFields(r.Context(), b)
 		r.Header.Set("Content-Type", "application/json")
 		r.Body = io.NopCloser(bytes.NewReader(b))
 		next.ServeHTTP(w, r)

@@ -124,13 +124,16 @@ func TestGcodeIsAudited(t *testing.T) {
 	r.wantError(r.do(r.admin, http.MethodPost, base+"/printers/1/gcode", `{"gcode":"M104 S200"}`), farm.OutcomeUnknown, "")
 	r.links.err = nil
 	r.do(r.admin, http.MethodPost, base+"/printers/1/gcode", `{"gcode":"G28"}`)
-	a := r.get(base + "/audit?limit=1")
+	if len(r.audit.rows) != 4 || r.audit.rows[0].Status != 0 || r.audit.rows[1].Status != 504 || r.audit.rows[1].Action != "send_gcode" || r.audit.rows[3].Status != 200 {
+		t.Fatalf("%+v", r.audit.rows)
+	}
+	a := r.get(base + "/audit?limit=1&action=gcode")
 	rows := a.json(t).([]any)
 	first := rows[0].(map[string]any)
 	if len(rows) != 1 || a.header.Get("X-Total-Count") != "2" || first["who"] != "admin" || first["action"] != "gcode" || first["printer_id"] != 1.0 || fmt.Sprint(first["data"]) != "map[gcode:G28]" {
 		t.Fatalf("%s", a.body)
 	}
-	a = r.get(base + "/audit?cursor=" + a.header.Get("X-Next-Cursor"))
+	a = r.get(base + "/audit?action=gcode&cursor=" + a.header.Get("X-Next-Cursor"))
 	if !strings.Contains(string(a.body), "M104 S200") || strings.Contains(string(a.body), "G28") || a.header.Get("X-Next-Cursor") != "" {
 		t.Errorf("%s %v", a.body, a.header)
 	}

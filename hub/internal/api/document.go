@@ -36,6 +36,7 @@ func document(version string) huma.Config {
 		{Name: "Printer Files", Description: "What lies on a printer's card or stick."},
 		{Name: "Archives", Description: "Every print that happened, and every 3MF that was uploaded, with its files."},
 		{Name: "Projects", Description: "What archives belong together."},
+		{Name: "Webhooks", Description: "Who is told of events, and what became of that. What is sent is described at Create Webhook."},
 		{Name: "S3 Credentials", Description: "Who may read the archive with S3 tools."},
 		{Name: "Sites", Description: "Places with printers."},
 		{Name: "Agents", Description: "The programs beside the printers, and how they join."},
@@ -43,6 +44,8 @@ func document(version string) huma.Config {
 		{Name: "Sign-in", Description: "People and their sessions."},
 		{Name: "Users", Description: "People who may sign in."},
 		{Name: "API Keys", Description: "Programs that may call."},
+		{Name: "Settings", Description: "What the hub goes by, changed while it runs."},
+		{Name: "Audit", Description: "Who has changed what."},
 		{Name: "System", Description: "The hub itself."},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -65,10 +65,7 @@ type newEnrolmentInput struct {
 
 // Resolve is called by huma with the request.
 func (in *newEnrolmentInput) Resolve(hc huma.Context) []error {
-	u := url.URL{Scheme: "http", Host: hc.Host()}
-	if hc.TLS() != nil || hc.Header("X-Forwarded-Proto") == "https" {
-		u.Scheme = "https"
-	}
+	u := url.URL{Scheme: clientScheme(hc.Context()), Host: hc.Host()}
 	in.addressed = u.String()
 	return nil
 }

@@ -65,6 +65,11 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 // (exact) into huma, which keeps them as package variables.
 var setUpHuma = sync.OnceFunc(func() {
 	huma.NewError = humaError
+	huma.NewErrorWithContext = func(hc huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		err := humaError(status, msg, errs...)
+		note(hc.Context()).err = asError(err)
+		return err
+	}
 	huma.DefaultArrayNullable = false
 	huma.ValidateStrictCasing = true
 })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -139,7 +138,7 @@ func (s *server) downloadFile(ctx context.Context, in *fileInput) (*huma.StreamR
 		r, w := humachi.Unwrap(hc)
 		h := w.Header()
 		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(call.path)}))
+		h.Set("Content-Disposition", attachment(path.Base(call.path)))
 		if size := resp.Header.Get("Content-Length"); size != "" {
 			h.Set("Content-Length", size)
 		}

@@ -28,6 +28,10 @@ type notes struct {
 	origin auth.Origin
 	secure bool // it came over TLS
 	err    *Error
+
+	account              string // name that was given at a sign-in
+	fields               []string
+	method, path, remote string // as the audit has them
 }
 
 type notesKey struct{}
@@ -59,8 +63,9 @@ func observe(log *slog.Logger) func(http.Handler) http.Handler {
 				_, _ = rand.Read(b[:]) // it never fails: the runtime ends the process first
 				n.id = hex.EncodeToString(b[:])
 			}
-			n.origin, n.secure = auth.Origin{Address: r.RemoteAddr, Agent: r.UserAgent()}, r.TLS != nil
+			n.origin, n.secure = auth.Origin{Address: r.RemoteAddr, Agent: r.UserAgent()}, clientScheme(r.Context()) == "https"
 			w.Header().Set("X-Request-Id", n.id)
+			n.method, n.path, n.remote = r.Method, tidy(r.URL.Path, maxAuditPath), remoteOf(r)
 			r = r.WithContext(context.WithValue(r.Context(), notesKey{}, n))
 			ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 			began := time.Now()
@@ -109,19 +114,6 @@ func access(r *http.Request, w middleware.WrapResponseWriter, n *notes, began ti
 		attrs = append(attrs, slog.Any("err", cause))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
-}
-
-// harden sets what a browser should know of every answer.
-func harden(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
 }
 
 // unrouted answers what no route takes: 404, or 405 with the methods there are.

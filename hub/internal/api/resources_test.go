@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"bambuddy/hub/internal/auth"
 	"bambuddy/hub/internal/fleet"
+	"bambuddy/hub/internal/proxy"
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
 )
@@ -351,6 +353,12 @@ func TestEnrolmentTokens(t *testing.T) {
 		t.Errorf("hub url %q", r.registry.hubURL)
 	}
 	r.do(r.admin, http.MethodPost, base+"/agents/enrolment-tokens", `{}`, "X-Forwarded-Proto", "https")
+	if r.registry.hubURL != "http://example.com" {
+		t.Errorf("hub url %q by the word of anybody", r.registry.hubURL)
+	}
+	req := httptest.NewRequest(http.MethodPost, "https://example.com"+base+"/agents/enrolment-tokens", strings.NewReader(`{}`))
+	req.Header.Set("X-API-Key", r.admin)
+	proxy.Trust(nil)(r.router).ServeHTTP(httptest.NewRecorder(), req)
 	if r.registry.hubURL != "https://example.com" {
 		t.Errorf("hub url %q", r.registry.hubURL)
 	}
@@ -360,7 +368,7 @@ func TestEnrolmentTokens(t *testing.T) {
 	}
 	r.wantError(r.do(r.admin, http.MethodPost, base+"/agents/enrolment-tokens", `{"hub_url":"farm"}`), farm.Invalid, "hub_url")
 	list := r.get(base + "/agents/enrolment-tokens")
-	if got := list.json(t).([]any); len(got) != 3 || strings.Contains(string(list.body), "bbt_") {
+	if got := list.json(t).([]any); len(got) != 4 || strings.Contains(string(list.body), "bbt_") {
 		t.Errorf("%s", list.body)
 	}
 	if a := r.do(r.admin, http.MethodDelete, base+"/agents/enrolment-tokens/2", ""); a.status != 200 {

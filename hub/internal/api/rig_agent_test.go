@@ -82,8 +82,10 @@ func (w *pipeAnswer) Write(b []byte) (int, error) {
 
 // memAudit is the audit in memory.
 type memAudit struct {
-	rows []farm.Audit
-	err  error
+	rows  []farm.Audit
+	asked []farm.AuditQuery
+	check farm.AuditCheck
+	err   error
 }
 
 func (m *memAudit) AppendAudit(_ context.Context, a farm.Audit) error {
@@ -94,17 +96,36 @@ func (m *memAudit) AppendAudit(_ context.Context, a farm.Audit) error {
 	return m.err
 }
 
-func (m *memAudit) CountAudit(context.Context) (int, error) { return len(m.rows), m.err }
-
-func (m *memAudit) AuditBefore(_ context.Context, before int64, limit, offset int) (out []farm.Audit, err error) {
+func (m *memAudit) Audit(_ context.Context, q farm.AuditQuery) (out []farm.Audit, total int, err error) {
+	m.asked = append(m.asked, q)
+	offset := q.Offset
 	for _, a := range slices.Backward(m.rows) {
+		if q.Who != "" && a.Who != q.Who || q.Action != "" && a.Action != q.Action {
+			continue
+		}
+		total++
 		switch {
-		case before != 0 && a.ID >= before:
+		case q.Before != 0 && a.ID >= q.Before:
 		case offset > 0:
 			offset--
-		case len(out) < limit:
+		case len(out) < q.Limit:
 			out = append(out, a)
 		}
 	}
-	return out, m.err
+	return out, total, m.err
 }
+
+func (m *memAudit) EachAudit(ctx context.Context, q farm.AuditQuery, fn func(farm.Audit) error) error {
+	if q.Limit == 0 {
+		q.Limit = len(m.rows)
+	}
+	rows, _, err := m.Audit(ctx, q)
+	for _, a := range rows {
+		if err == nil {
+			err = fn(a)
+		}
+	}
+	return err
+}
+
+func (m *memAudit) CheckAudit(context.Context) (farm.AuditCheck, error) { return m.check, m.err }

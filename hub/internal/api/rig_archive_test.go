@@ -86,5 +86,5 @@ func (m *memPrints) archives(t testing.TB, d *Deps) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Prints, d.Archive, d.Projects, d.S3 = m, files, m, &memS3{}
+	d.Prints, d.Archive, d.Projects, d.S3, d.Webhooks = m, files, m, &memS3{}, &memWebhooks{}
 }

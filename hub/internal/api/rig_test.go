@@ -20,6 +20,7 @@ import (
 	"bambuddy/hub/internal/fleet"
 	"bambuddy/hub/internal/links"
 	"bambuddy/hub/internal/registry"
+	"bambuddy/hub/internal/settings"
 	"bambuddy/shared/bambu"
 	"bambuddy/shared/farm"
 	"bambuddy/shared/wire"
@@ -67,8 +68,8 @@ func newRig(t testing.TB, change ...func(*Deps)) *rig {
 	r.prints = &memPrints{}
 	deps := Deps{
 		Registry: r.registry, Fleet: r.fleet, Links: r.links, Cameras: camera.New(r.links, log), Events: r.events, Audit: r.audit, Auth: r.auth,
-		Health: Health{Database: func(context.Context) error { return r.dbErr }},
-		Ending: r.ending, Version: "test", Log: log,
+		Health:   Health{Database: func(context.Context) error { return r.dbErr }},
+		Settings: settings.New(settings.Options{Store: &memSettings{}, Log: log}), Ending: r.ending, Version: "test", Log: log,
 	}
 	r.prints.archives(t, &deps)
 	for _, c := range change {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ type route struct {
 	limit  auth.Class
 	public bool // no key; needs is empty then
 	free   bool // not counted; only /health
+	audit  bool // written into the audit though it changes nothing, or though nobody knows the caller
 	media  bool // what an <img> or <video> shows: a media link opens it as well
 
 	takesBody bool                      // told by the type of its input
@@ -62,6 +64,8 @@ func (rt route) check() error {
 		return fmt.Errorf("route %s: needs either a permission or to be public", rt.id)
 	case !rt.public && !slices.Contains(farm.Permissions, rt.needs):
 		return fmt.Errorf("route %s: no such permission %q", rt.id, rt.needs)
+	case rt.public && changes(rt.method) && !rt.audit:
+		return fmt.Errorf("route %s: what everybody may change must be in the audit", rt.id)
 	case rt.free && rt.limit == "":
 		return nil
 	case rt.limit != want:
@@ -179,9 +183,17 @@ func documentLimits(r *huma.Response) {
 
 const routeKey = "route"
 
-// idPattern is how an id is written: no sign, no leading zeros, so that a thing
+// idForm is how an id is written: no sign, no leading zeros, so that a thing
 // has one address. Anything else is a path there is nothing under.
-const idPattern = "{id:[1-9][0-9]{0,17}}"
+const idForm = "[1-9][0-9]{0,17}"
+
+// ids are the places of ids in a path: {id}, and that of what belongs to it, {delivery_id}.
+var ids = regexp.MustCompile(`\{([a-z]+_)?id\}`)
+
+// routed is a path as the router wants it.
+func routed(path string) string {
+	return ids.ReplaceAllStringFunc(path, func(id string) string { return strings.TrimSuffix(id, "}") + ":" + idForm + "}" })
+}
 
 // adapter is the only way from huma to the router: it puts the gate before every
 // handler and takes nothing that does not declare who may call it.
@@ -203,11 +215,11 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.RequestBody != nil {
 		h = readBody(op.RequestBody.Required, h)
 	}
-	h = a.server.gate(rt, h)
+	h = a.server.audited(rt, a.server.gate(rt, h))
 	if rt.media {
 		a.server.media = append(a.server.media, mediaPath(op.Path))
 	}
-	a.router.Method(op.Method, base+strings.ReplaceAll(op.Path, "{id}", idPattern), h)
+	a.router.Method(op.Method, base+routed(op.Path), h)
 	if rt.rooted {
 		a.router.Method(op.Method, op.Path, h)
 	}

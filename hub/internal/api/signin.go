@@ -74,12 +74,12 @@ func (s *server) signInRoutes() {
 	register(s, route{
 		id: "set_up", method: http.MethodPost, path: "/auth/setup", tag: tag, summary: "Set Up",
 		about:  "Makes the first person, an administrator, and signs them in. The token is that of the link in the hub's log; it works once.",
-		public: true, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.Forbidden, farm.Conflict},
+		public: true, audit: true, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.Forbidden, farm.Conflict},
 	}, s.setUp)
 	register(s, route{
 		id: "sign_in", method: http.MethodPost, path: "/auth/login", tag: tag, summary: "Sign In",
 		about:  "Begins a session, which the cookie of the answer holds. After 10 failures within 15 minutes, of an account or from an address, further tries are 429.",
-		public: true, limit: auth.WriteClass, errors: []farm.Code{farm.Unauthorized, farm.Forbidden, farm.Unavailable},
+		public: true, audit: true, limit: auth.WriteClass, errors: []farm.Code{farm.Unauthorized, farm.Forbidden, farm.Unavailable},
 	}, s.signIn)
 	register(s, route{
 		id: "sign_out", method: http.MethodPost, path: "/auth/logout", tag: tag, summary: "Sign Out",
@@ -113,7 +113,7 @@ func (s *server) getSetup(ctx context.Context, _ *struct{}) (*body[SetupState], 
 
 func (s *server) setUp(ctx context.Context, in *struct{ Body Setup }) (*signedIn[Me], error) {
 	b := in.Body
-	note(ctx).caller = "setup"
+	noteAccount(ctx, b.Username)
 	token, who, err := s.auth.SetUp(ctx, b.Token, auth.NewUser{Username: b.Username, Name: b.Name, Password: b.Password}, note(ctx).origin)
 	if err != nil {
 		return nil, err
@@ -123,6 +123,7 @@ func (s *server) setUp(ctx context.Context, in *struct{ Body Setup }) (*signedIn
 }
 
 func (s *server) signIn(ctx context.Context, in *struct{ Body Credentials }) (*signedIn[Me], error) {
+	noteAccount(ctx, in.Body.Username)
 	token, who, err := s.auth.SignIn(ctx, in.Body.Username, in.Body.Password, note(ctx).origin)
 	if err != nil {
 		return nil, err

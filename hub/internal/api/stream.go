@@ -179,6 +179,8 @@ func (st *stream) event(e farm.Event) error {
 
 func (st *stream) mayHear(e farm.Event) bool {
 	switch {
+	case e.Kind == farm.EventWebhookDisabled: // it may be of everything
+		return st.caller.AllPrinters() && st.caller.Sites() == nil
 	case e.PrinterID != 0:
 		return st.caller.Sees(e.PrinterID, e.SiteID)
 	case e.AgentID != 0:

@@ -91,7 +91,8 @@ type Options struct {
 	Agents    Agents
 	Dir       string // staging: files on their way into the object store
 	Retention Retention
-	MaxUpload int64 // bytes; 0: 1 GiB
+	MaxUpload int64              // bytes; 0: 1 GiB
+	Prices    func() farm.Prices // what prints cost whose 3MF has come; nil: nothing
 	// SweepAfter is how long no object is deleted after the start: a database that was
 	// restored from a backup does not know what was stored since, until agents have told it.
 	SweepAfter time.Duration
@@ -119,6 +120,9 @@ type Archive struct {
 func New(o Options) (*Archive, error) {
 	if o.MaxUpload <= 0 {
 		o.MaxUpload = 1 << 30
+	}
+	if o.Prices == nil {
+		o.Prices = func() farm.Prices { return farm.Prices{} }
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the staging folder: %w", err)

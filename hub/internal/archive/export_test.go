@@ -128,7 +128,7 @@ func TestXLSX(t *testing.T) {
 		t.Fatalf("%d rows, %d lines, %v", len(got), len(want), err)
 	}
 	for i := range want {
-		if strings.ContainsAny(want[i][1]+got[i][1], "\x00\r") || len(want[i][23]) > maxSheetText {
+		if strings.ContainsAny(want[i][1]+got[i][1], "\x00\r") || len(want[i][23]) > 32_767 {
 			continue // what XML, a line of CSV or a cell cannot hold
 		}
 		if g := append(got[i], make([]string, len(want[i])-len(got[i]))...); !slices.Equal(g, want[i]) {
@@ -139,41 +139,6 @@ func TestXLSX(t *testing.T) {
 		if kind, err := book.GetCellType("Archives", cell); err != nil || kind != want {
 			t.Errorf("%s is of type %v, %v", cell, kind, err)
 		}
-	}
-}
-
-// More rows than a sheet holds go on on the next one.
-func TestASecondSheet(t *testing.T) {
-	var out bytes.Buffer
-	w := &workbook{book: excelize.NewFile(), most: 11}
-	if err := w.turn(); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 25 {
-		if err := w.add(awkward(100 + i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(w.sheet.Flush(), w.book.Write(&out), w.book.Close()); err != nil {
-		t.Fatal(err)
-	}
-	book, err := excelize.OpenReader(&out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = book.Close() }()
-	var ids []string
-	for i, name := range []string{"Archives", "Archives 2", "Archives 3"} {
-		got, err := book.GetRows(name)
-		if err != nil || len(got) != []int{11, 11, 6}[i] || got[0][0] != "id" {
-			t.Fatalf("%s: %d rows, %v", name, len(got), err)
-		}
-		for _, row := range got[1:] {
-			ids = append(ids, row[0])
-		}
-	}
-	if len(ids) != 25 || ids[0] != "101" || ids[24] != "125" || !slices.IsSorted(ids) {
-		t.Errorf("%q", ids)
 	}
 }
 

@@ -127,14 +127,14 @@ func (a *Archive) put(ctx context.Context, key string, from io.ReadSeeker, in co
 
 // note commits that a file is stored.
 func (a *Archive) note(ctx context.Context, print farm.Print, in content, key string, slice *farm.SliceData) error {
-	f := stored(in, key, slice)
+	f := a.stored(in, key, slice)
 	f.PrintID, f.Path = print.ID, print.Dir+"/"+f.Path
 	return a.o.Store.StoreFile(ctx, f)
 }
 
 // stored is what is noted of a content; its Path is below the print's folder.
-func stored(in content, key string, slice *farm.SliceData) farm.StoredFile {
-	return farm.StoredFile{Role: in.role, Path: shown(in), Name: in.name, Key: key, SHA256: in.sha256, Size: in.size, MediaType: mediaType(in), Slice: slice}
+func (a *Archive) stored(in content, key string, slice *farm.SliceData) farm.StoredFile {
+	return farm.StoredFile{Role: in.role, Path: shown(in), Name: in.name, Key: key, SHA256: in.sha256, Size: in.size, MediaType: mediaType(in), Slice: slice, Prices: a.o.Prices()}
 }
 
 // shown is what a file is called in its print's folder.

@@ -81,7 +81,7 @@ func (a *Archive) keep(ctx context.Context, p *farm.Print, in content, file *os.
 	if err != nil {
 		return err
 	}
-	return a.o.Store.AddFile(ctx, p, stored(in, key, &slice))
+	return a.o.Store.AddFile(ctx, p, a.stored(in, key, &slice))
 }
 
 // receive writes a body into a file and hashes it on the way.

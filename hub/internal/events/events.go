@@ -66,6 +66,19 @@ func (l *Log) After(ctx context.Context, after int64, limit int) ([]farm.Event, 
 // Follow calls fn for each event with an id above after, in order, as they come,
 // until ctx ends, fn fails or the table cannot be read, and gives the reason.
 func (l *Log) Follow(ctx context.Context, after int64, fn func(farm.Event) error) error {
+	return l.FollowPages(ctx, after, func(batch []farm.Event) error {
+		for _, e := range batch {
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// FollowPages is Follow for who writes down many events at once: fn gets as many as
+// there are, at least one and at most a page.
+func (l *Log) FollowPages(ctx context.Context, after int64, fn func([]farm.Event) error) error {
 	poll := time.NewTimer(Poll)
 	defer poll.Stop()
 	for {
@@ -76,11 +89,11 @@ func (l *Log) Follow(ctx context.Context, after int64, fn func(farm.Event) error
 		if err != nil {
 			return err
 		}
-		for _, e := range batch {
-			if err := fn(e); err != nil {
+		if len(batch) > 0 {
+			if err := fn(batch); err != nil {
 				return err
 			}
-			after = e.ID
+			after = batch[len(batch)-1].ID
 		}
 		if len(batch) == page {
 			continue

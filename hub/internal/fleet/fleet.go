@@ -34,9 +34,9 @@ type Store interface {
 type Options struct {
 	Store Store
 	Log   *slog.Logger
-	// OfflineAfter is how long a printer or agent must be away before that is
-	// an event; 0 means 60 s.
-	OfflineAfter time.Duration
+	// OfflineAfter tells how long a printer or agent must be away before that is
+	// an event, asked anew each time one goes; nil means 60 s.
+	OfflineAfter func() time.Duration
 	// StartGrace is the same for what was online when the hub went down; 0
 	// means 120 s.
 	StartGrace time.Duration
@@ -46,7 +46,7 @@ type Options struct {
 type Fleet struct {
 	store        Store
 	log          *slog.Logger
-	offlineAfter time.Duration
+	offlineAfter func() time.Duration
 	startGrace   time.Duration
 
 	mu       sync.Mutex
@@ -93,8 +93,8 @@ func New(o Options) *Fleet {
 		unreported: trouble{fails: "models not written, will be tried again", works: "models are written again"},
 		picture:    trouble{fails: "live picture not saved, will be tried again", works: "live picture is saved again"},
 	}
-	if f.offlineAfter <= 0 {
-		f.offlineAfter = time.Minute
+	if f.offlineAfter == nil {
+		f.offlineAfter = func() time.Duration { return time.Minute }
 	}
 	if f.startGrace <= 0 {
 		f.startGrace = 2 * time.Minute

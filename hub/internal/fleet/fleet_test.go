@@ -376,3 +376,24 @@ func intake(b *testing.B, frame wire.StateFrame) {
 	cancel()
 	reader.Wait()
 }
+
+// How long an absence is an event can change at any time; it counts for who goes then.
+func TestHowLongAnAbsenceIsAnEvent(t *testing.T) {
+	inBubble(t, twoPrinters(), func(r *rig) {
+		long := 10 * time.Minute
+		r.mu.Lock()
+		r.offlineAfter = func() time.Duration { return long }
+		r.mu.Unlock()
+		r.AgentUp(1, wire.Hello{})
+		r.AgentDown(1)
+		time.Sleep(9 * time.Minute)
+		r.wantEvents("agent_online")
+		time.Sleep(2 * time.Minute)
+		r.wantEvents("agent_online", "agent_offline")
+		long = 5 * time.Second
+		r.AgentUp(1, wire.Hello{})
+		r.AgentDown(1)
+		time.Sleep(10 * time.Second)
+		r.wantEvents("agent_online", "agent_offline", "agent_online", "agent_offline")
+	})
+}

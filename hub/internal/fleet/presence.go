@@ -94,7 +94,7 @@ func (f *Fleet) follow(a *announced, here bool, came func() farm.Event) {
 	case here:
 		a.deadline = time.Time{}
 	case a.online && a.deadline.IsZero():
-		a.deadline = time.Now().Add(f.offlineAfter)
+		a.deadline = time.Now().Add(f.offlineAfter())
 	}
 }
 

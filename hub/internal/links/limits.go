@@ -9,8 +9,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// host is the address of a request's peer without its port. Behind a proxy that
-// is the proxy's, so limits per host are generous.
+// host is the address of a request's peer without its port. Behind a proxy that is not
+// trusted it is the proxy's, so limits per host are generous.
 func host(r *http.Request) string {
 	h, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -19,6 +19,9 @@ type batch struct {
 	at    time.Time
 	log   *slog.Logger
 
+	milestones []int // of which progress is told
+	prices     farm.Prices
+
 	mark    int64
 	before  time.Time // when the last page came: nothing in this one was written before
 	pulls   bool

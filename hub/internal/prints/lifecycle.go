@@ -149,6 +149,9 @@ func (b *batch) begin(printer farm.Printer, r wire.OutboxRecord) (farm.Print, er
 		FileStatus: farm.FilePending, Tags: []string{}, Filaments: []farm.PrintFilament{},
 	}
 	fill(&p, r.Print)
+	if r.Kind == wire.PrintObserved { // nobody saw it pass these
+		p.Milestone = p.Progress / 5 * 5
+	}
 	if err := b.tx.Insert(&p); err != nil {
 		return p, err
 	}
@@ -170,7 +173,7 @@ func (b *batch) begin(printer farm.Printer, r wire.OutboxRecord) (farm.Print, er
 // proven later still counts.
 func (b *batch) giveUp(p farm.Print, noticed time.Time) (farm.Print, error) {
 	p.Status, p.TimeEstimated, p.Paused = farm.StatusUnknown, true, false
-	p.Weigh()
+	p.Weigh(b.prices)
 	if err := b.save(p); err != nil {
 		return p, err
 	}
@@ -194,8 +197,10 @@ func (b *batch) move(p farm.Print, r wire.OutboxRecord) error {
 		if r.Print.Milestone <= p.Milestone {
 			break
 		}
-		p.Milestone = r.Print.Milestone
-		b.tell(farm.EventPrintProgress, at, p, map[string]any{"progress": p.Milestone})
+		passed := highest(b.milestones, p.Milestone, r.Print.Milestone)
+		if p.Milestone = r.Print.Milestone; passed > 0 {
+			b.tell(farm.EventPrintProgress, at, p, map[string]any{"progress": passed})
+		}
 	case wire.PrintPaused, wire.PrintResumed:
 		paused := r.Kind == wire.PrintPaused
 		if p.Paused == paused {
@@ -217,6 +222,16 @@ func (b *batch) move(p farm.Print, r wire.OutboxRecord) error {
 	return b.save(p)
 }
 
+// highest is the highest milestone beyond one percentage and up to another; 0: none.
+func highest(milestones []int, beyond, upTo int) (m int) {
+	for _, one := range milestones {
+		if one > beyond && one <= upTo {
+			m = max(m, one)
+		}
+	}
+	return m
+}
+
 // finish ends a print as its last record says.
 func (b *batch) finish(p *farm.Print, r wire.OutboxRecord) {
 	at, estimated := b.happened(r)
@@ -234,7 +249,7 @@ func (b *batch) finish(p *farm.Print, r wire.OutboxRecord) {
 		p.Progress = 100
 		p.Layer = max(p.Layer, p.TotalLayers)
 	}
-	p.Weigh()
+	p.Weigh(b.prices)
 }
 
 // proveEnd takes over the outcome of a print that had been given up as unknown. Its

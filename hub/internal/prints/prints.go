@@ -71,6 +71,10 @@ type Options struct {
 	// Settled hears, after a commit, up to which number an agent's records are
 	// applied. It must not block. nil: nobody.
 	Settled func(agentID, n int64)
+	// Milestones are the percent at which progress is told, in order; nil: none.
+	Milestones func() []int
+	// Prices are what a print that ends costs; nil: nothing.
+	Prices func() farm.Prices
 	// Wanted hears that there may be files to fetch. It must not block. nil: nobody.
 	Wanted func()
 	Log    *slog.Logger
@@ -97,6 +101,12 @@ type Prints struct {
 func New(o Options) *Prints {
 	if o.Settled == nil {
 		o.Settled = func(int64, int64) {}
+	}
+	if o.Milestones == nil {
+		o.Milestones = func() []int { return nil }
+	}
+	if o.Prices == nil {
+		o.Prices = func() farm.Prices { return farm.Prices{} }
 	}
 	if o.Wanted == nil {
 		o.Wanted = func() {}
@@ -162,6 +172,7 @@ func (p *Prints) change(ctx context.Context, agentID int64, epoch string, with b
 		one := with
 		b = &one
 		b.tx, b.log, b.touched = tx, p.log, map[int64]farm.Print{}
+		b.milestones, b.prices = p.o.Milestones(), p.o.Prices()
 		return fn(b)
 	})
 	if err == nil {

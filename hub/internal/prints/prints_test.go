@@ -3,6 +3,7 @@ package prints
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -334,7 +335,7 @@ func TestWhatIsUsed(t *testing.T) {
 		"under way":       {farm.StatusPrinting, 50, 0, false},
 	} {
 		p := farm.Print{Status: c.status, Layer: c.layer, TotalLayers: 100, EstimateGrams: &grams}
-		p.Weigh()
+		p.Weigh(farm.Prices{PerKG: 25})
 		if (p.FilamentUsed != nil) != c.known || c.known && *p.FilamentUsed != c.want {
 			t.Errorf("%s: %v", name, p.FilamentUsed)
 		}
@@ -379,5 +380,114 @@ func TestAClockThatWasBehind(t *testing.T) {
 	r.says(late)
 	if p := r.only(); !p.FinishedAt.Equal(heard) || !p.TimeEstimated || *p.Duration != 0 {
 		t.Errorf("it ended %v, estimated %v", p.FinishedAt, p.TimeEstimated)
+	}
+}
+
+// progress is what the events of a print have told, in order.
+func (r *rig) progress() (out []int) {
+	r.t.Helper()
+	for _, e := range r.events {
+		var data struct{ Progress int }
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			r.t.Fatal(err)
+		}
+		if e.Kind == farm.EventPrintProgress {
+			out = append(out, data.Progress)
+		}
+	}
+	return out
+}
+
+func TestMilestones(t *testing.T) {
+	for name, c := range map[string]struct {
+		configured, told, want []int
+	}{
+		"the default ones":        {[]int{25, 50, 75}, []int{5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95}, []int{25, 50, 75}},
+		"of an older agent":       {[]int{25, 50, 75}, []int{25, 50, 75}, []int{25, 50, 75}},
+		"others, an older agent":  {[]int{10, 60}, []int{25, 50, 75}, []int{10, 60}},
+		"the first and the last":  {[]int{5, 95}, []int{5, 50, 95}, []int{5, 95}},
+		"none":                    {nil, []int{25, 50, 75}, nil},
+		"several passed at once":  {[]int{25, 50, 75}, []int{10, 60, 95}, []int{50, 75}},
+		"never a second time":     {[]int{25, 50, 75}, []int{50, 25, 50, 55}, []int{50}},
+		"what is no milestone":    {[]int{50}, []int{45, 55}, []int{50}},
+		"nothing before the last": {[]int{50}, []int{45}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.milestones = c.configured
+			r.says(rec(wire.PrintStarted, "r1", 1, nil))
+			for i, m := range c.told {
+				r.says(rec(wire.PrintProgress, "r1", int64(i+2), func(p *wire.PrintRecord) { p.Milestone = m }))
+			}
+			if got := r.progress(); !slices.Equal(got, c.want) {
+				t.Errorf("told %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// What was passed is not told when it becomes a milestone later, and what nobody saw
+// a print pass is not told at all.
+func TestMilestonesThatArePast(t *testing.T) {
+	r := newRig(t)
+	at := func(kind wire.RecordKind, seq int64, percent int) {
+		r.says(rec(kind, "r1", seq, func(p *wire.PrintRecord) { p.Milestone, p.Progress = percent, bambu.Some(percent) }))
+	}
+	r.milestones = []int{75}
+	at(wire.PrintStarted, 1, 0)
+	at(wire.PrintProgress, 2, 40)
+	r.milestones = []int{25, 40, 75}
+	at(wire.PrintProgress, 3, 45)
+	if got := r.progress(); got != nil {
+		t.Errorf("told %v", got)
+	}
+	r = newRig(t)
+	r.milestones = []int{25, 50, 65}
+	at(wire.PrintObserved, 1, 60)
+	at(wire.PrintProgress, 2, 65)
+	if got := r.progress(); !slices.Equal(got, []int{65}) {
+		t.Errorf("of a print that was met at 60 %%: %v", got)
+	}
+}
+
+func TestCosts(t *testing.T) {
+	plate := []farm.PrintFilament{{Type: "PLA", Grams: 30}, {Type: "PETG", Grams: 10}}
+	prices := farm.Prices{Types: map[string]float64{"PLA": 20, "petg": 40}, PerKG: 25}
+	hourly := prices
+	hourly.PerHour = 2
+	grams, long := 40.0, int64(5400)
+	for name, c := range map[string]struct {
+		prices    farm.Prices
+		status    farm.PrintStatus
+		filaments []farm.PrintFilament
+		grams     *float64
+		duration  *int64
+		want      float64 // -1: not known
+	}{
+		"by default":              {farm.Prices{PerKG: 25}, farm.StatusSuccess, nil, &grams, &long, 1},
+		"each filament its price": {prices, farm.StatusSuccess, plate, &grams, &long, 0.03*20 + 0.01*40},
+		"a share of each":         {prices, farm.StatusFailed, plate, &grams, &long, (0.03*20 + 0.01*40) / 4},
+		"a type without a price":  {prices, farm.StatusSuccess, []farm.PrintFilament{{Type: "ABS", Grams: 40}}, &grams, &long, 1},
+		"a type without grams":    {prices, farm.StatusSuccess, []farm.PrintFilament{{Type: "PLA"}}, &grams, &long, 0.8},
+		"with the machine":        {hourly, farm.StatusSuccess, plate, &grams, &long, 1 + 3},
+		"the machine alone":       {hourly, farm.StatusSuccess, nil, nil, &long, 3},
+		"nothing is known":        {prices, farm.StatusSuccess, plate, nil, &long, -1},
+		"nobody saw the end":      {hourly, farm.StatusUnknown, plate, &grams, nil, -1},
+		"no time, but grams":      {hourly, farm.StatusSuccess, plate, &grams, nil, 1},
+		"for nothing":             {farm.Prices{}, farm.StatusSuccess, plate, &grams, &long, 0},
+	} {
+		p := farm.Print{Status: c.status, Filaments: c.filaments, EstimateGrams: c.grams, Duration: c.duration, Layer: 25, TotalLayers: 100}
+		p.Weigh(c.prices)
+		if (p.Cost != nil) != (c.want >= 0) || p.Cost != nil && math.Abs(*p.Cost-c.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", name, p.Cost, c.want)
+		}
+	}
+	r := newRig(t)
+	r.prices = farm.Prices{PerHour: 6}
+	r.says(rec(wire.PrintStarted, "r1", 1, nil))
+	r.now = began.Add(30 * time.Minute)
+	r.says(rec(wire.PrintFinished, "r1", 2, ended(wire.Success)))
+	if p := r.only(); p.Cost == nil || *p.Cost != 3 || p.FilamentUsed != nil {
+		t.Errorf("an end costs %v, of %v g", p.Cost, p.FilamentUsed)
 	}
 }

@@ -163,6 +163,9 @@ type rig struct {
 	n      int64
 	now    time.Time
 	epoch  string
+
+	milestones []int
+	prices     farm.Prices
 }
 
 var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -170,8 +173,11 @@ var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	db := newTable()
-	p := New(Options{Store: memoryStore{db}, Log: slog.New(slog.DiscardHandler)})
-	return &rig{t: t, table: db, prints: p, now: began, epoch: "E1"}
+	r := &rig{t: t, table: db, now: began, epoch: "E1", milestones: []int{25, 50, 75}, prices: farm.Prices{PerKG: 25}}
+	r.prints = New(Options{
+		Store: memoryStore{db}, Milestones: func() []int { return r.milestones }, Prices: func() farm.Prices { return r.prices }, Log: slog.New(slog.DiscardHandler),
+	})
+	return r
 }
 
 var agent = farm.Agent{ID: 7, SiteID: 3}

@@ -174,7 +174,7 @@ func learn(p *farm.Print, f farm.StoredFile) {
 	if s := f.Slice; s != nil {
 		slice(p, *s)
 	}
-	p.Weigh()
+	p.Weigh(f.Prices)
 }
 
 // slice takes over what the slicer says.

@@ -47,6 +47,7 @@ func TestAFileTellsOfItsPrint(t *testing.T) {
 		p := ended(t, db, "a")
 		height, nozzle, grams, seconds := 0.2, 0.4, 40.0, int64(3600)
 		f := model(p, "aa")
+		f.Prices = farm.Prices{PerKG: 25}
 		f.Slice = &farm.SliceData{
 			Title: "Better Benchy", Plate: 2, TotalLayers: 120, LayerHeight: &height, Nozzle: &nozzle, BedType: "PEI", Estimate: &seconds, EstimateGrams: &grams,
 			Filaments: []farm.PrintFilament{{Slot: 1, Type: "PLA"}, {Slot: 2, Type: "PETG"}, {Slot: 3, Type: "PLA"}},

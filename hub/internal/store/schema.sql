@@ -151,7 +151,7 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_owner ON api_keys (owner_id);
 
 -- What people and programs did that somebody may have to answer for. It is kept
--- longer than events and is never changed.
+-- longer than events and is never changed: triggers see to that, in both engines.
 CREATE TABLE audit (
     id         BIGINT PRIMARY KEY,
     at         BIGINT NOT NULL,
@@ -159,9 +159,21 @@ CREATE TABLE audit (
     action     TEXT NOT NULL,
     printer_id BIGINT NOT NULL,
     site_id    BIGINT NOT NULL,
-    data       TEXT NOT NULL
+    data       TEXT NOT NULL,
+    kind       TEXT NOT NULL DEFAULT '',
+    remote     TEXT NOT NULL DEFAULT '',
+    request_id TEXT NOT NULL DEFAULT '',
+    method     TEXT NOT NULL DEFAULT '',
+    path       TEXT NOT NULL DEFAULT '',
+    status     BIGINT NOT NULL DEFAULT 0,
+    code       TEXT NOT NULL DEFAULT '',
+    hash       TEXT NOT NULL DEFAULT '' -- covers the entry and the hash of the one before
 );
 CREATE INDEX audit_at ON audit (at);
+CREATE INDEX audit_who ON audit (who, id);
+CREATE INDEX audit_action ON audit (action, id);
+CREATE INDEX audit_printer ON audit (printer_id, id) WHERE printer_id > 0;
+CREATE INDEX audit_site ON audit (site_id, id) WHERE site_id > 0;
 
 CREATE TABLE projects (
     id           BIGINT PRIMARY KEY,
@@ -350,3 +362,59 @@ CREATE TABLE s3_credentials (
     owner_id     BIGINT REFERENCES users (id) ON DELETE CASCADE -- NULL: the hub itself
 );
 CREATE INDEX s3_credentials_owner ON s3_credentials (owner_id);
+
+-- Who wants to be told of events. Secrets are sealed, see package secrets.
+CREATE TABLE webhooks (
+    id              BIGINT PRIMARY KEY,
+    uid             TEXT NOT NULL UNIQUE, -- the seal's
+    name            TEXT NOT NULL,
+    url             TEXT NOT NULL,
+    secret          TEXT NOT NULL,
+    events          TEXT, -- NULL: all, [] none
+    printers        TEXT, -- NULL: all, [] none
+    sites           TEXT, -- NULL: all, [] none
+    created_by      TEXT NOT NULL,
+    enabled         BOOLEAN NOT NULL,
+    disabled_reason TEXT NOT NULL,
+    failing_since   BIGINT NOT NULL, -- the first failure since the last success, 0: none
+    failures        BIGINT NOT NULL, -- how many since then
+    since_event     BIGINT NOT NULL, -- events after this one are its
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL
+);
+
+-- Events on their way to webhooks, and what became of them. Those of one webhook and
+-- one line are sent one after the other: a line is a printer, or 0 for what is of none;
+-- what a person sends again has a line of its own, -id. A claim belongs to the hub
+-- that is sending right now, until claimed_to.
+CREATE TABLE deliveries (
+    id         BIGINT PRIMARY KEY,
+    uid        TEXT NOT NULL UNIQUE, -- X-Bambuddy-Delivery
+    webhook_id BIGINT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    event_id   BIGINT NOT NULL,
+    event      TEXT NOT NULL,
+    printer_id BIGINT NOT NULL,
+    site_id    BIGINT NOT NULL,
+    at         BIGINT NOT NULL, -- when it happened
+    body       TEXT NOT NULL,
+    line       BIGINT NOT NULL,
+    state      TEXT NOT NULL,
+    tries      BIGINT NOT NULL,
+    since      BIGINT NOT NULL, -- what the time to give up is counted from
+    next_at    BIGINT NOT NULL,
+    claim      TEXT NOT NULL,
+    claimed_to BIGINT NOT NULL,
+    tried_at   BIGINT NOT NULL,
+    ended_at   BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    status     BIGINT NOT NULL,
+    request    TEXT NOT NULL,
+    response   TEXT NOT NULL,
+    error      TEXT NOT NULL,
+    took_ms    BIGINT NOT NULL,
+    UNIQUE (event_id, webhook_id)
+);
+CREATE INDEX deliveries_line ON deliveries (webhook_id, line, id) WHERE state = 'pending';
+CREATE INDEX deliveries_log ON deliveries (webhook_id, id);
+CREATE INDEX deliveries_state ON deliveries (webhook_id, state, id);
+CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE state <> 'pending';

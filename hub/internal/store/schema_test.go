@@ -131,7 +131,7 @@ func TestAnUpgradeKnowsWhichAgentsWereOnline(t *testing.T) {
 				}
 			}
 			for _, back := range []string{
-				`DROP INDEX api_keys_owner`, `ALTER TABLE api_keys DROP COLUMN owner_id`, `DROP INDEX s3_credentials_owner`, `ALTER TABLE s3_credentials DROP COLUMN owner_id`, `DROP TABLE sessions`, `DROP TABLE users`,
+				`DROP TABLE deliveries`, `DROP TABLE webhooks`, `DROP INDEX api_keys_owner`, `ALTER TABLE api_keys DROP COLUMN owner_id`, `DROP INDEX s3_credentials_owner`, `ALTER TABLE s3_credentials DROP COLUMN owner_id`, `DROP TABLE sessions`, `DROP TABLE users`,
 				`DROP TABLE s3_credentials`, `DROP TABLE print_search`, `DROP TABLE pulls`, `DROP TABLE object_intents`, `DROP TABLE objects`, `DROP TABLE print_files`,
 				`DROP TABLE outbox_marks`, `DROP TABLE print_runs`, `DROP TABLE print_counts`, `DROP TABLE print_tags`, `DROP TABLE prints`, `DROP TABLE projects`,
 				`DROP TABLE audit`, `ALTER TABLE agents DROP COLUMN online`, `DELETE FROM goose_db_version WHERE version_id >= 2`,

@@ -29,11 +29,26 @@ func (d *DB) SetSetting(ctx context.Context, key, value string) error {
 	return nil
 }
 
+// SwapSetting replaces a setting if it still is what it was ("": not there), and tells
+// whether it was.
+func (d *DB) SwapSetting(ctx context.Context, key, was, value string) (bool, error) {
+	q, args := `UPDATE settings SET value = $1 WHERE key = $2 AND value = $3`, []any{value, key, was}
+	if was == "" {
+		q, args = `INSERT INTO settings (value, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`, args[:2]
+	}
+	ok, err := changed(d.write.ExecContext(ctx, q, args...))
+	if err != nil {
+		return false, fmt.Errorf("swap setting %s: %w", key, err)
+	}
+	return ok, nil
+}
+
 // HasSecrets tells whether anything sealed is stored, so that a lost key is
 // noticed before it is replaced.
 func (d *DB) HasSecrets(ctx context.Context) (bool, error) {
 	var n int64
-	if err := d.read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM printer_secrets) + (SELECT COUNT(*) FROM s3_credentials)`).Scan(&n); err != nil {
+	const q = `SELECT (SELECT COUNT(*) FROM printer_secrets) + (SELECT COUNT(*) FROM s3_credentials) + (SELECT COUNT(*) FROM webhooks)`
+	if err := d.read.QueryRowContext(ctx, q).Scan(&n); err != nil {
 		return false, fmt.Errorf("count sealed rows: %w", err)
 	}
 	return n > 0, nil
