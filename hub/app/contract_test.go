@@ -219,7 +219,7 @@ func TestEveryPathBearsSlashHeadAndOptions(t *testing.T) {
 	}
 	r.get("/openapi.json").want(200).into(&doc)
 	for path, methods := range doc.Paths {
-		at := strings.NewReplacer("{id}", "1", "{n}", "1").Replace(path)
+		at := strings.NewReplacer("{id}", "1", "{n}", "1", "{delivery_id}", "1").Replace(path)
 		options := r.as("", "OPTIONS", at+"/", nil).want(204)
 		for method := range methods {
 			method := strings.ToUpper(method)
