@@ -81,7 +81,6 @@ type RecordedPrint struct {
 	Notes         string               `json:"notes,omitempty"`
 	Tags          []string             `json:"tags"`
 	Favorite      bool                 `json:"favorite,omitempty"`
-	Duplicate     int64                `json:"duplicate_of,omitempty"`
 	Dir           string               `json:"dir"`
 }
 
@@ -93,7 +92,7 @@ func recorded(p farm.Print) RecordedPrint {
 		Progress: p.Progress, Layer: p.Layer, TotalLayers: p.TotalLayers, FailureReason: p.FailureReason,
 		FilamentUsed: p.FilamentUsed, FilamentType: p.FilamentType, Filaments: p.Filaments, LayerHeight: p.LayerHeight, Nozzle: p.Nozzle,
 		BedType: p.BedType, Estimate: p.Estimate, EstimateGrams: p.EstimateGrams, Cost: p.Cost, SHA256: p.SHA256, FileSize: p.FileSize,
-		FileStatus: p.FileStatus, FileError: p.FileError, Notes: p.Notes, Tags: p.Tags, Favorite: p.Favorite, Duplicate: p.Duplicate, Dir: p.Dir,
+		FileStatus: p.FileStatus, FileError: p.FileError, Notes: p.Notes, Tags: p.Tags, Favorite: p.Favorite, Dir: p.Dir,
 	}
 }
 
@@ -105,7 +104,7 @@ func (r RecordedPrint) print() farm.Print {
 		Progress: r.Progress, Layer: r.Layer, TotalLayers: r.TotalLayers, FailureReason: r.FailureReason,
 		FilamentUsed: r.FilamentUsed, FilamentType: r.FilamentType, Filaments: r.Filaments, LayerHeight: r.LayerHeight, Nozzle: r.Nozzle,
 		BedType: r.BedType, Estimate: r.Estimate, EstimateGrams: r.EstimateGrams, Cost: r.Cost, SHA256: r.SHA256, FileSize: r.FileSize,
-		FileStatus: r.FileStatus, FileError: r.FileError, Notes: r.Notes, Tags: r.Tags, Favorite: r.Favorite, Duplicate: r.Duplicate, Dir: r.Dir,
+		FileStatus: r.FileStatus, FileError: r.FileError, Notes: r.Notes, Tags: r.Tags, Favorite: r.Favorite, Dir: r.Dir,
 	}
 }
 
