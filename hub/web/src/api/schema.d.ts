@@ -7917,7 +7917,7 @@ export interface operations {
                 project_id?: number;
                 /**
                  * @description printing, success, failed, stopped, unknown or uploaded; completed, aborted and cancelled mean success, failed and stopped.
-                 * @example
+                 * @example success
                  */
                 status?: string;
                 /**
@@ -7932,12 +7932,12 @@ export interface operations {
                 end_date?: string;
                 /**
                  * @description The same as start_date.
-                 * @example
+                 * @example 2024-01-15
                  */
                 date_from?: string;
                 /**
                  * @description The same as end_date.
-                 * @example
+                 * @example 2024-01-31
                  */
                 date_to?: string;
                 /**
@@ -7947,12 +7947,12 @@ export interface operations {
                 tz?: string;
                 /**
                  * @description Words; each must be found.
-                 * @example
+                 * @example benchy
                  */
                 search?: string;
                 /**
                  * @description Only with this tag.
-                 * @example
+                 * @example functional
                  */
                 tag?: string;
                 /**
@@ -7967,7 +7967,7 @@ export interface operations {
                 file_status?: "pending" | "stored" | "unavailable";
                 /**
                  * @description Only with this 3MF.
-                 * @example
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
                  */
                 sha256?: string;
                 /**
@@ -7987,7 +7987,7 @@ export interface operations {
                 offset?: number;
                 /**
                  * @description As next_cursor said; the filters must be the same.
-                 * @example
+                 * @example 1183
                  */
                 cursor?: string;
             };
@@ -8387,7 +8387,7 @@ export interface operations {
                 project_id?: number;
                 /**
                  * @description printing, success, failed, stopped, unknown or uploaded; completed, aborted and cancelled mean success, failed and stopped.
-                 * @example
+                 * @example success
                  */
                 status?: string;
                 /**
@@ -8402,12 +8402,12 @@ export interface operations {
                 end_date?: string;
                 /**
                  * @description The same as start_date.
-                 * @example
+                 * @example 2024-01-15
                  */
                 date_from?: string;
                 /**
                  * @description The same as end_date.
-                 * @example
+                 * @example 2024-01-31
                  */
                 date_to?: string;
                 /**
@@ -8417,12 +8417,12 @@ export interface operations {
                 tz?: string;
                 /**
                  * @description Words; each must be found.
-                 * @example
+                 * @example benchy
                  */
                 search?: string;
                 /**
                  * @description Only with this tag.
-                 * @example
+                 * @example functional
                  */
                 tag?: string;
                 /**
@@ -8437,7 +8437,7 @@ export interface operations {
                 file_status?: "pending" | "stored" | "unavailable";
                 /**
                  * @description Only with this 3MF.
-                 * @example
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
                  */
                 sha256?: string;
                 /**
@@ -9836,7 +9836,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Only of this name.
-                 * @example
+                 * @example Home automation
                  */
                 who?: string;
                 /**
@@ -10104,7 +10104,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Only of this name.
-                 * @example
+                 * @example Home automation
                  */
                 who?: string;
                 /**
