@@ -23,6 +23,7 @@ const EventWebhookTest = "test"
 // kept sealed and handed out once.
 type Webhook struct {
 	ID        int64
+	OwnerID   int64  // the person it belongs to: it is told of no more than they may see, and ends with them; 0: the hub itself
 	UID       string // names it for the seal of its secret
 	Name      string
 	URL       string

@@ -29,7 +29,7 @@ func (r *rig) walk(ctx context.Context, key string, each func(what string, a ans
 			}
 		}
 		routes++
-		path = strings.ReplaceAll(ids.ReplaceAllString(strings.ReplaceAll(path, ":"+idForm, ""), "1"), "{n}", "1")
+		path = exactPath(path)
 		req := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader("{}"))
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("X-API-Key", key)

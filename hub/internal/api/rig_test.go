@@ -521,3 +521,11 @@ func (s *server) mustView(t testing.TB, id int64) fleet.View {
 
 // pass lets virtual time pass; only for tests in a bubble.
 func pass(d time.Duration) { <-time.After(d) }
+
+// documentPath is a path of the router as the document writes it, exactPath with 1 for
+// each id.
+func documentPath(path string) string { return strings.ReplaceAll(path, ":"+idForm, "") }
+
+func exactPath(path string) string {
+	return strings.ReplaceAll(ids.ReplaceAllString(documentPath(path), "1"), "{n}", "1")
+}

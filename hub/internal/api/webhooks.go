@@ -71,6 +71,7 @@ type Webhook struct {
 	DisabledReason *string                  `json:"disabled_reason" doc:"Why it is not enabled; null while it is." example:"disabled by Home automation"`
 	FailingSince   nullable[instant]        `json:"failing_since" doc:"When it first failed since anything got through; null: the last try got through, or there was none."`
 	Failures       int64                    `json:"failures" doc:"How many tries have failed since anything got through." example:"0"`
+	OwnerID        *int64                   `json:"owner_id" doc:"The person it belongs to: it is told of no more than they may see, and ends with them. Null: the hub's own." example:"1"`
 	CreatedBy      string                   `json:"created_by" doc:"The name of who made it." example:"Home automation"`
 	CreatedAt      instant                  `json:"created_at" doc:"When it was made."`
 	UpdatedAt      instant                  `json:"updated_at" doc:"When it was last changed."`
@@ -134,7 +135,7 @@ type DeliveryDetail struct {
 
 const webhooksAbout = "Every event is sent by `POST` as `{\"event\", \"timestamp\", \"data\"}`, signed, at least once, of each printer in order. The answer holds the secret, once.\n\n" +
 	"Events: `%s`. How to receive them, with examples, and what is sent of each, is in docs/webhooks.md. " +
-	"An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429."
+	"An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429. There can be 64 webhooks; one more is 409."
 
 func (s *server) webhookRoutes(webhooks Webhooks) {
 	if webhooks == nil {
@@ -264,8 +265,9 @@ func (h webhookHandlers) checkScope(ctx context.Context, w, was farm.Webhook) er
 
 func (h webhookHandlers) create(ctx context.Context, in *struct{ Body NewWebhook }) (*body[WebhookWithSecret], error) {
 	b := in.Body
+	owner, _ := auth.From(ctx).User()
 	w := farm.Webhook{
-		Name: b.Name, URL: b.URL, Events: kinds(b.Events.Value), Printers: b.PrinterIDs.Value, Sites: b.SiteIDs.Value,
+		OwnerID: owner.ID, Name: b.Name, URL: b.URL, Events: kinds(b.Events.Value), Printers: b.PrinterIDs.Value, Sites: b.SiteIDs.Value,
 		CreatedBy: auth.From(ctx).Name(), Enabled: b.Enabled == nil || *b.Enabled,
 	}
 	if !w.Enabled {
@@ -428,7 +430,7 @@ func (h webhookHandlers) redeliver(ctx context.Context, in *ByDelivery) (*body[D
 
 func webhookOf(w farm.Webhook) Webhook {
 	out := Webhook{
-		ID: w.ID, Name: w.Name, URL: w.URL, PrinterIDs: allowList(w.Printers), SiteIDs: allowList(w.Sites), Enabled: w.Enabled, DisabledReason: orNull(w.DisabledReason), FailingSince: someTime(w.FailingSince),
+		ID: w.ID, OwnerID: orNull(w.OwnerID), Name: w.Name, URL: w.URL, PrinterIDs: allowList(w.Printers), SiteIDs: allowList(w.Sites), Enabled: w.Enabled, DisabledReason: orNull(w.DisabledReason), FailingSince: someTime(w.FailingSince),
 		Failures: w.Failures, CreatedBy: w.CreatedBy, CreatedAt: instant{w.CreatedAt}, UpdatedAt: instant{w.UpdatedAt},
 	}
 	if w.Events != nil {

@@ -11,7 +11,7 @@ import (
 // the index, in the time that the number of printers takes and not that of what waits.
 func TestManyDeliveriesThatWait(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
-		const waiting, lines = 30_000, 20
+		const waiting, lines = 8_000, 20
 		w := webhook(t, db, "w")
 		err := db.change(t.Context(), func(tx *tx) error {
 			for n := range int64(waiting) {

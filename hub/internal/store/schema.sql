@@ -380,8 +380,10 @@ CREATE TABLE webhooks (
     failures        BIGINT NOT NULL, -- how many since then
     since_event     BIGINT NOT NULL, -- events after this one are its
     created_at      BIGINT NOT NULL,
-    updated_at      BIGINT NOT NULL
+    updated_at      BIGINT NOT NULL,
+    owner_id        BIGINT REFERENCES users (id) ON DELETE CASCADE -- NULL: the hub itself
 );
+CREATE INDEX webhooks_owner ON webhooks (owner_id);
 
 -- Events on their way to webhooks, and what became of them. Those of one webhook and
 -- one line are sent one after the other: a line is a printer, or 0 for what is of none;

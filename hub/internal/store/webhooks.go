@@ -10,7 +10,7 @@ import (
 	"bambuddy/shared/farm"
 )
 
-const webhookColumns = `id, uid, name, url, events, printers, sites, created_by, enabled, disabled_reason, failing_since, failures, since_event, created_at, updated_at`
+const webhookColumns = `id, owner_id, uid, name, url, events, printers, sites, created_by, enabled, disabled_reason, failing_since, failures, since_event, created_at, updated_at`
 
 func scanWebhook(r row) (farm.Webhook, error) {
 	w, _, err := readWebhook(r, false)
@@ -19,11 +19,12 @@ func scanWebhook(r row) (farm.Webhook, error) {
 
 // readWebhook reads a row, with its sealed secret behind the other columns or without.
 func readWebhook(r row, withSecret bool) (w farm.Webhook, sealed []byte, err error) {
+	var owner sql.NullInt64
 	var events, printers, sites sql.NullString
 	var failing, created, updated int64
 	var secret string
 	into := []any{
-		&w.ID, &w.UID, &w.Name, &w.URL, &events, &printers, &sites, &w.CreatedBy, &w.Enabled, &w.DisabledReason, &failing, &w.Failures,
+		&w.ID, &owner, &w.UID, &w.Name, &w.URL, &events, &printers, &sites, &w.CreatedBy, &w.Enabled, &w.DisabledReason, &failing, &w.Failures,
 		&w.SinceEvent, &created, &updated,
 	}
 	if withSecret {
@@ -32,6 +33,7 @@ func readWebhook(r row, withSecret bool) (w farm.Webhook, sealed []byte, err err
 	if err = r.Scan(into...); err != nil {
 		return w, nil, err
 	}
+	w.OwnerID = owner.Int64
 	w.FailingSince, w.CreatedAt, w.UpdatedAt = when(failing), when(created), when(updated)
 	if events.Valid { // NULL is all, an empty list is none
 		w.Events = []string{}
@@ -62,10 +64,10 @@ const lastEvent = `(SELECT value FROM counters WHERE name = 'events')`
 // CreateWebhook keeps a webhook with its sealed secret. Events from now on are its.
 func (d *DB) CreateWebhook(ctx context.Context, w farm.Webhook, sealed []byte) (farm.Webhook, error) {
 	const q = `INSERT INTO webhooks (uid, name, url, secret, events, printers, sites, created_by, enabled, disabled_reason, failing_since, failures,
-			since_event, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, ` + lastEvent + `, $11, $11) RETURNING ` + webhookColumns
+			since_event, created_at, updated_at, owner_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, ` + lastEvent + `, $11, $11, $12) RETURNING ` + webhookColumns
 	out, err := scanWebhook(d.write.QueryRowContext(ctx, q, w.UID, w.Name, w.URL, base64.StdEncoding.EncodeToString(sealed), kindList(w.Events),
-		allowList(w.Printers), allowList(w.Sites), w.CreatedBy, w.Enabled, w.DisabledReason, ms(w.CreatedAt)))
+		allowList(w.Printers), allowList(w.Sites), w.CreatedBy, w.Enabled, w.DisabledReason, ms(w.CreatedAt), orNone(w.OwnerID)))
 	if err != nil {
 		return out, fmt.Errorf("keep webhook %q: %w", w.Name, taken(err, "there is already a webhook %s", w.UID))
 	}

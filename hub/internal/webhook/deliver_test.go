@@ -535,3 +535,56 @@ func TestOldDeliveriesAreDropped(t *testing.T) {
 		}
 	})
 }
+
+// A webhook is told of nothing its owner may not see.
+func TestAWebhookGoesAsFarAsItsOwner(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		e := r.listen("a", nil)
+		person := func(name string) farm.User {
+			t.Helper()
+			u, err := r.db.CreateUser(t.Context(), farm.User{Username: name, Role: farm.Administrator, CreatedAt: time.Now(), UpdatedAt: time.Now()}, "x", false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u
+		}
+		person("the one that must stay")
+		owner := person("ann")
+		w, _ := r.hook("a", func(w *farm.Webhook) { w.OwnerID = owner.ID })
+		tell := func(archive, site int64) {
+			r.tell(farm.Event{Kind: farm.EventPrintStarted, PrinterID: site, SiteID: site, Data: fmt.Appendf(nil, `{"printer_id":%d,"archive_id":%d}`, site, archive)})
+			pass(time.Second)
+		}
+		change := func(how func(*farm.User)) {
+			t.Helper()
+			how(&owner)
+			if _, err := r.db.UpdateUser(t.Context(), owner); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tell(1, 1)
+		tell(2, 2)
+		change(func(u *farm.User) { u.Sites = []int64{2} })
+		tell(3, 1)
+		tell(4, 2)
+		e.set(status(http.StatusServiceUnavailable))
+		tell(5, 2)
+		change(func(u *farm.User) { u.Disabled = true })
+		tried := len(e.all())
+		tell(6, 2)
+		pass(time.Hour)
+		if got := e.events(); !slices.Equal(slices.Compact(got), []int64{1, 2, 4, 5}) {
+			t.Errorf("it got %v", got)
+		}
+		if n := len(e.all()); n != tried || len(r.kept(w, farm.DeliveryPending)) != 1 {
+			t.Errorf("%d more tries while its owner is disabled", n-tried)
+		}
+		// It goes on when they are back.
+		e.set(nil)
+		change(func(u *farm.User) { u.Disabled = false })
+		pass(time.Hour)
+		if got := e.events(); got[len(got)-1] != 5 || len(r.kept(w, farm.DeliveryDelivered)) != 4 {
+			t.Errorf("it got %v", got)
+		}
+	})
+}

@@ -45,6 +45,11 @@ func (w *Webhooks) followOnce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		for i := range hooks {
+			if hooks[i], err = w.owned(ctx, hooks[i]); err != nil {
+				return err
+			}
+		}
 		all := w.deliveries(hooks, page)
 		last := page[len(page)-1].ID
 		if len(all) == 0 && last < kept+cursorEvery {
@@ -63,6 +68,24 @@ func (w *Webhooks) followOnce(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// owned is a webhook as far as its owner goes: it is told of what they may see, and of
+// nothing while they are disabled.
+func (w *Webhooks) owned(ctx context.Context, h farm.Webhook) (farm.Webhook, error) {
+	if h.OwnerID == 0 {
+		return h, nil
+	}
+	owner, err := w.o.Store.User(ctx, h.OwnerID)
+	if farm.Is(err, farm.NotFound) { // removed just now, and it with them
+		h.Enabled = false
+		return h, nil
+	}
+	if err != nil {
+		return h, err
+	}
+	h.Enabled, h.Sites = h.Enabled && !owner.Disabled, owner.Narrow(h.Sites)
+	return h, nil
 }
 
 // deliveries is what becomes of events: one for each webhook that wants it.

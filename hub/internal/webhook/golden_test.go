@@ -53,7 +53,8 @@ func newWorkshop(t *testing.T, r *rig) *workshop {
 			Serial: "01P00A000000001", Name: "Workshop X1C", Address: "192.168.1.100", MQTTPort: 8883, FTPSPort: 990, SiteID: 1, AgentID: s.agent.ID, Tags: []string{},
 		}, []byte("x"))
 	}
-	s.prints = prints.New(prints.Options{Store: printStore{r.db}, Events: r.log, Settled: func(int64, int64) {}, Wanted: func() {}, Log: quiet(),
+	s.prints = prints.New(prints.Options{
+		Store: printStore{r.db}, Events: r.log, Settled: func(int64, int64) {}, Wanted: func() {}, Log: quiet(),
 		Milestones: func() []int { return []int{25, 50, 75} },
 	})
 	s.fleet = fleet.New(fleet.Options{Store: r.db, Log: quiet()})

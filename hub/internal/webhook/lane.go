@@ -70,7 +70,10 @@ func (l *lane) run(ctx context.Context) {
 // again if nothing happens before.
 func (l *lane) round(ctx context.Context, tries *sync.WaitGroup) (next time.Time, err error) {
 	hook, sealed, err := l.w.o.Store.Webhook(ctx, l.id)
-	if err != nil || !hook.Enabled {
+	if err != nil {
+		return time.Time{}, err
+	}
+	if hook, err = l.w.owned(ctx, hook); err != nil || !hook.Enabled {
 		return time.Time{}, err
 	}
 	room := perEndpoint

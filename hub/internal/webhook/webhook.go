@@ -47,6 +47,8 @@ type Store interface {
 	SetWebhookSecret(ctx context.Context, id int64, sealed []byte, now time.Time) error
 	DeleteWebhook(ctx context.Context, id int64) error
 
+	User(ctx context.Context, id int64) (farm.User, error)
+
 	WaitingWebhooks(ctx context.Context) ([]int64, error)
 	DeliveryHeads(ctx context.Context, webhookID int64) ([]farm.DeliveryHead, error)
 	ClaimDelivery(ctx context.Context, id int64, claim string, now, until time.Time) (farm.Delivery, bool, error)

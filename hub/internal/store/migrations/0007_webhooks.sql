@@ -16,8 +16,10 @@ CREATE TABLE webhooks (
     failures        BIGINT NOT NULL,
     since_event     BIGINT NOT NULL,
     created_at      BIGINT NOT NULL,
-    updated_at      BIGINT NOT NULL
+    updated_at      BIGINT NOT NULL,
+    owner_id        BIGINT REFERENCES users (id) ON DELETE CASCADE
 );
+CREATE INDEX webhooks_owner ON webhooks (owner_id);
 
 CREATE TABLE deliveries (
     id         {{id}},

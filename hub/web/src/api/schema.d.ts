@@ -1528,7 +1528,7 @@ export interface paths {
          * Create Webhook
          * @description Every event is sent by `POST` as `{"event", "timestamp", "data"}`, signed, at least once, of each printer in order. The answer holds the secret, once.
          *
-         *     Events: `print_started`, `print_progress`, `print_paused`, `print_resumed`, `print_complete`, `print_failed`, `print_stopped`, `printer_online`, `printer_offline`, `printer_error`, `printer_error_cleared`, `agent_online`, `agent_offline`, `webhook_disabled`. How to receive them, with examples, and what is sent of each, is in docs/webhooks.md. An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429.
+         *     Events: `print_started`, `print_progress`, `print_paused`, `print_resumed`, `print_complete`, `print_failed`, `print_stopped`, `printer_online`, `printer_offline`, `printer_error`, `printer_error_cleared`, `agent_online`, `agent_offline`, `webhook_disabled`. How to receive them, with examples, and what is sent of each, is in docs/webhooks.md. An endpoint has 10 s to answer; what it does not take is tried again for 24 hours (a setting), except when it refuses it with 4xx other than 408, 425 and 429. There can be 64 webhooks; one more is 409.
          */
         post: operations["create_webhook"];
         delete?: never;
@@ -5515,6 +5515,12 @@ export interface components {
              */
             name: string;
             /**
+             * Format: int64
+             * @description The person it belongs to: it is told of no more than they may see, and ends with them. Null: the hub's own.
+             * @example 1
+             */
+            owner_id: number | null;
+            /**
              * @description Only what is of these printers; null: all, empty: none.
              * @example [
              *       1
@@ -5757,6 +5763,12 @@ export interface components {
              * @example Home automation
              */
             name: string;
+            /**
+             * Format: int64
+             * @description The person it belongs to: it is told of no more than they may see, and ends with them. Null: the hub's own.
+             * @example 1
+             */
+            owner_id: number | null;
             /**
              * @description Only what is of these printers; null: all, empty: none.
              * @example [
@@ -19387,6 +19399,7 @@ export interface operations {
                      *         "failures": 0,
                      *         "id": 1,
                      *         "name": "Home automation",
+                     *         "owner_id": 1,
                      *         "printer_ids": [
                      *           1
                      *         ],
@@ -19524,6 +19537,7 @@ export interface operations {
                      *       "failures": 0,
                      *       "id": 1,
                      *       "name": "Home automation",
+                     *       "owner_id": 1,
                      *       "printer_ids": [
                      *         1
                      *       ],
@@ -19694,6 +19708,7 @@ export interface operations {
                      *       "failures": 0,
                      *       "id": 1,
                      *       "name": "Home automation",
+                     *       "owner_id": 1,
                      *       "printer_ids": [
                      *         1
                      *       ],
@@ -19934,6 +19949,7 @@ export interface operations {
                      *       "failures": 0,
                      *       "id": 1,
                      *       "name": "Home automation",
+                     *       "owner_id": 1,
                      *       "printer_ids": [
                      *         1
                      *       ],
@@ -20514,6 +20530,7 @@ export interface operations {
                      *       "failures": 0,
                      *       "id": 1,
                      *       "name": "Home automation",
+                     *       "owner_id": 1,
                      *       "printer_ids": [
                      *         1
                      *       ],
