@@ -413,12 +413,14 @@ func marshal(v any) []byte {
 	return b
 }
 
-// text is a value as it stands in a path or query.
+// text is a value as it stands in a path or query. It is not so long that net/http
+// refuses it by itself, with 431, before it is a request.
 func text(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+	s, ok := v.(string)
+	if !ok {
+		s = string(marshal(v))
 	}
-	return string(marshal(v))
+	return strings.ToValidUTF8(s[:min(len(s), 2000)], "?")
 }
 
 // headerText leaves out what net/http would not send.
