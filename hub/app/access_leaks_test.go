@@ -16,7 +16,7 @@ func (w *world) lists() []string {
 	printer, site := itoa(b.of["printer"]), itoa(b.site)
 	return []string{
 		"/printers", "/printers?site_id=" + site, "/printers?limit=200&offset=1", "/agents", "/agents?limit=1&offset=1", "/sites", "/projects",
-		"/api-keys", "/users", "/s3-credentials", "/agents/enrolment-tokens", "/auth/me",
+		"/api-keys", "/users", "/s3-credentials", "/webhooks", "/agents/enrolment-tokens", "/auth/me",
 		"/archives?limit=200", "/archives?site_id=" + site, "/archives?printer_id=" + printer, "/archives?search=" + mark, "/archives?search=notes",
 		"/archives?search=" + mark + "*", "/archives?tag=" + mark + "-1", "/archives?limit=1&offset=1", "/archives?project_id=" + itoa(w.project),
 		"/archives/export?format=csv", "/archives/export?format=xlsx", "/archives/export?format=csv&site_id=" + site,
@@ -63,7 +63,7 @@ func TestNothingOfAnotherSiteInLists(t *testing.T) {
 		return out
 	}
 	before := totals()
-	for _, kind := range []string{"printer", "agent", "archive", "key", "s3", "enrolment", "user"} {
+	for _, kind := range []string{"printer", "agent", "archive", "key", "s3", "webhook", "enrolment", "user"} {
 		w.fresh(kind, w.attic)
 	}
 	more := 0

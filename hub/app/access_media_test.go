@@ -23,7 +23,7 @@ func TestMediaLinksOfEveryPath(t *testing.T) {
 			var last string
 			for _, op := range operations {
 				at := func(p place) string {
-					return strings.NewReplacer("{id}", itoa(p.of[deeds[op.id].kind]), "{n}", "1").Replace(op.path)
+					return strings.NewReplacer("{id}", itoa(p.of[deeds[op.id].kind]), "{n}", "1", "{delivery_id}", "1").Replace(op.path)
 				}
 				if !slices.Contains(media, op.id) {
 					// Neither is a link made for it, nor does one for something else open it.
@@ -66,7 +66,7 @@ func TestMediaLinksOfEveryPath(t *testing.T) {
 					continue
 				}
 				d := deeds[op.id]
-				path := strings.NewReplacer("{id}", itoa(w.workshop.of[d.kind]), "{n}", "1").Replace(op.path)
+				path := strings.NewReplacer("{id}", itoa(w.workshop.of[d.kind]), "{n}", "1", "{delivery_id}", "1").Replace(op.path)
 				if a := w.look(nil, op.method, path+"?"+query, []byte("{}")); a.status != 401 && path != strings.Split(last, "?")[0] {
 					t.Errorf("%s: %s %s by a link to %s: %d", who, op.method, path, last, a.status)
 				}

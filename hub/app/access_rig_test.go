@@ -59,6 +59,7 @@ func settle(r *archives) *world {
 	t, w := r.t, &world{archives: r}
 	t.Helper()
 	w.workshop = place{"Workshop", 1, 1, map[string]int64{"site": 1, "printer": 1, "agent": w.agent.id}}
+	w.ask("PATCH", "/settings", object("webhooks", map[string]bool{"allow_private": true})).want(200) // nobody listens there
 	w.attic = place{mark + " attic", w.archives.second.ID, 0, map[string]int64{"site": w.archives.second.ID}}
 	for _, p := range []place{w.workshop, w.attic} {
 		w.ask("PATCH", fmt.Sprintf("/sites/%d", p.site), object("name", p.name)).want(200)
@@ -73,7 +74,7 @@ func settle(r *archives) *world {
 	w.second = place{"Workshop", 1, 1, map[string]int64{"site": 1, "agent": w.agent.id, "printer": w.fresh("printer", w.workshop)}}
 	w.project = w.fresh("project", w.workshop)
 	for _, p := range []*place{&w.workshop, &w.attic, &w.second} {
-		for _, kind := range []string{"archive", "key", "s3", "enrolment", "user", "session"} {
+		for _, kind := range []string{"archive", "key", "s3", "webhook", "enrolment", "user", "session"} {
 			p.of[kind] = w.fresh(kind, *p)
 		}
 		p.of["project"] = w.project
@@ -146,6 +147,8 @@ func (w *world) fresh(kind string, p place) int64 {
 		return w.makes("/api-keys", "name", name, "permissions", []string{"admin"}, "site_ids", sites)
 	case "s3":
 		return w.makes("/s3-credentials", "name", name, "site_ids", sites)
+	case "webhook":
+		return w.makes("/webhooks", "name", name, "url", "http://127.0.0.1:9/"+name, "site_ids", sites, "enabled", false)
 	case "enrolment":
 		return w.makes("/agents/enrolment-tokens", "site_id", p.site)
 	case "user":

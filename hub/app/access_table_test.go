@@ -135,8 +135,23 @@ var deeds = map[string]deed{
 	"rotate_api_key": {kind: "key"},
 	"delete_api_key": {kind: "key", fresh: true},
 
-	"list_audit":    {refuse: toAny},
-	"stream_events": {},
+	"list_webhooks":              {},
+	"create_webhook":             {body: `{"name":"n","url":"http://127.0.0.1:9/","enabled":false,"site_ids":[{site}]}`, want: 201, names: "site", refuse: toPrinters, gives: "webhook", reads: true},
+	"get_webhook":                {kind: "webhook"},
+	"update_webhook":             {kind: "webhook", body: `{"name":"n"}`, reads: true},
+	"delete_webhook":             {kind: "webhook", fresh: true},
+	"rotate_webhook_secret":      {kind: "webhook"},
+	"test_webhook":               {kind: "webhook"},
+	"list_webhook_deliveries":    {kind: "webhook"},
+	"get_webhook_delivery":       {kind: "webhook", want: 404}, // nothing was sent
+	"redeliver_webhook_delivery": {kind: "webhook", want: 404},
+
+	"list_audit":      {refuse: toAny},
+	"export_audit":    {refuse: toAny},
+	"check_audit":     {refuse: toAny},
+	"get_settings":    {refuse: toAny},
+	"update_settings": {body: `{}`, refuse: toAny},
+	"stream_events":   {},
 }
 
 // visitor is somebody who calls, and what he should be able to.
@@ -161,7 +176,7 @@ func (v visitor) sees(kind string, p place) bool {
 		return key.Sees(p.of["printer"], p.site)
 	case "agent", "site": // shared, but seen by who sees a printer there
 		return key.SeesSite(p.site) && (v.printers == nil || slices.Contains(v.printers, p.sees))
-	case "enrolment", "s3", "site in scope":
+	case "enrolment", "s3", "webhook", "site in scope":
 		return v.printers == nil && key.SeesSite(p.site)
 	case "key": // of the admin permission, limited to the site
 		return v.gives("key", p)

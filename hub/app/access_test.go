@@ -292,7 +292,7 @@ func (w *world) call(v visitor, op operation, d deed, p place, id int64) reply {
 	w.t.Helper()
 	w.count++
 	fill := strings.NewReplacer(
-		"{id}", itoa(id), "{n}", "1", "{printer}", itoa(p.of["printer"]), "{site}", itoa(p.site), "{agent}", itoa(p.of["agent"]),
+		"{id}", itoa(id), "{n}", "1", "{delivery_id}", itoa(missing), "{printer}", itoa(p.of["printer"]), "{site}", itoa(p.site), "{agent}", itoa(p.of["agent"]),
 		"{word}", fmt.Sprintf("w%d", w.count), "{serial}", fmt.Sprintf("00M00A%09d", w.count),
 	)
 	path := fill.Replace(op.path)
@@ -316,7 +316,7 @@ func (w *world) asIfMissing(v visitor, op operation, d deed) {
 	w.t.Helper()
 	gone := w.call(v, op, d, w.workshop, missing)
 	for _, p := range []place{w.attic, w.second} {
-		if status, _ := v.expect(d, op.needs, op.method != "GET", p); status != 404 {
+		if status, _ := v.expect(d, op.needs, op.method != "GET", p); status != 404 || v.sees(d.kind, p) {
 			continue
 		}
 		id := p.of[d.kind]

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -223,7 +222,7 @@ func TestEveryPathBearsSlashHeadAndOptions(t *testing.T) {
 	}
 	r.get("/openapi.json").want(200).into(&doc)
 	for path, methods := range doc.Paths {
-		at := regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "1")
+		at := strings.NewReplacer("{id}", "1", "{n}", "1", "{delivery_id}", "1").Replace(path)
 		options := r.as("", "OPTIONS", at+"/", nil).want(204)
 		for method := range methods {
 			method := strings.ToUpper(method)

@@ -152,7 +152,7 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 		id: "create_webhook", method: http.MethodPost, path: "/webhooks", tag: tag, summary: "Create Webhook",
 		about: fmt.Sprintf(webhooksAbout, strings.Join(farm.WebhookEvents, "`, `")),
 		needs: farm.Admin, limit: auth.WriteClass, created: true, errors: []farm.Code{farm.NotFound, farm.Conflict},
-	}, h.create)
+	}, granted(h.server, h.create))
 	register(s, route{
 		id: "get_webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tag, summary: "Get Webhook",
 		about: "One webhook, without its secret.", needs: farm.Admin, limit: auth.ReadClass,
@@ -160,7 +160,7 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 	register(s, route{
 		id: "update_webhook", method: http.MethodPatch, path: "/webhooks/{id}", tag: tag, summary: "Update Webhook",
 		about: "Any subset of the fields.", needs: farm.Admin, limit: auth.WriteClass,
-	}, h.update)
+	}, granted(h.server, h.update))
 	register(s, route{
 		id: "delete_webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tag, summary: "Delete Webhook",
 		about: "What is on its way is dropped, and the log of it.", needs: farm.Admin, limit: auth.WriteClass,
@@ -251,7 +251,13 @@ func (h webhookHandlers) get(ctx context.Context, in *ByID) (*body[Webhook], err
 // checkScope refuses a webhook that would be told of more than the caller sees, or of
 // what there is not. What it has named before stays, though it be gone since.
 func (h webhookHandlers) checkScope(ctx context.Context, w, was farm.Webhook) error {
+	if err := lasting(ctx); err != nil {
+		return err
+	}
 	who := auth.From(ctx)
+	if !who.May(farm.Read) {
+		return farm.Errorf(farm.Forbidden, "you lack the permission %q, which is what a webhook does", farm.Read)
+	}
 	if field := exceeds(who, w); field != "" {
 		return farm.Errorf(farm.Forbidden, "%s: a webhook cannot be told of more than you see; name what you do", field)
 	}

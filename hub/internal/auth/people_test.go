@@ -398,6 +398,8 @@ func TestWhoMayManageWhom(t *testing.T) {
 		{"of all sites, by one of one", admin([]int64{1}), farm.User{Role: farm.Viewer}, false},
 		{"of another site", admin([]int64{1}), farm.User{Role: farm.Viewer, Sites: []int64{2}}, false},
 		{"of the same site", admin([]int64{1}), farm.User{Role: farm.Administrator, Sites: []int64{1}}, true},
+		{"of no site", admin([]int64{1}), farm.User{Role: farm.Viewer, Sites: []int64{}}, false},
+		{"of no site, by one of all", admin(nil), farm.User{Role: farm.Viewer, Sites: []int64{}}, true},
 		{"by a key of one printer", Principal{key: farm.APIKey{ID: 1, Permissions: farm.Permissions, Printers: []int64{1}}}, farm.User{Role: farm.Viewer}, false},
 		{"an administrator, by a key that is less", Principal{key: farm.APIKey{ID: 1, Permissions: farm.Permissions[3:]}}, farm.User{Role: farm.Administrator}, false},
 		{"by a key with limits and an end", Principal{key: farm.APIKey{ID: 1, Permissions: farm.Permissions, Limits: farm.Limits{Read: 1}, ExpiresAt: time.Now()}}, farm.User{Role: farm.Administrator}, true},

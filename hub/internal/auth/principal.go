@@ -147,6 +147,9 @@ func (p Principal) Exceeds(k farm.APIKey) string {
 // MayManage tells whether somebody is within what the caller has: nobody sees or
 // changes a person, or makes one, who has more.
 func (p Principal) MayManage(u farm.User) bool {
+	if p.key.Sites != nil && u.Sites != nil && len(u.Sites) == 0 {
+		return false // of no site now, of any later: that is for who has all of them
+	}
 	return p.Exceeds(farm.APIKey{
 		Permissions: u.Role.Permissions(), Sites: u.Sites, Printers: p.key.Printers, Limits: p.key.Limits, ExpiresAt: p.key.ExpiresAt,
 	}) == "" && p.AllPrinters()

@@ -106,7 +106,8 @@ func (d *DB) CreateUser(ctx context.Context, u farm.User, password farm.Secret, 
 // everything.
 func (d *DB) UpdateUser(ctx context.Context, u farm.User) (out farm.User, err error) {
 	err = d.change(ctx, func(t *tx) error {
-		if err := t.lockPeople(ctx); err != nil {
+		had, err := t.hasAdministrator(ctx)
+		if err != nil {
 			return err
 		}
 		const q = `UPDATE users SET username = $1, name = $2, role = $3, sites = $4, disabled = $5, updated_at = $6 WHERE id = $7 RETURNING ` + userColumns
@@ -119,22 +120,30 @@ func (d *DB) UpdateUser(ctx context.Context, u farm.User) (out farm.User, err er
 				return err
 			}
 		}
-		return t.mustHaveAdministrator(ctx)
+		return t.keepsAdministrator(ctx, had)
 	})
 	return out, err
 }
 
-// mustHaveAdministrator refuses a change that leaves nobody who may everything.
-func (t *tx) mustHaveAdministrator(ctx context.Context) error {
-	var has bool
-	const q = `SELECT EXISTS (SELECT 1 FROM users WHERE role = $1 AND sites IS NULL AND NOT disabled)`
-	if err := t.QueryRowContext(ctx, q, farm.Administrator).Scan(&has); err != nil {
-		return err
+// hasAdministrator tells whether there is somebody who may everything. It makes changes
+// of people wait for each other.
+func (t *tx) hasAdministrator(ctx context.Context) (has bool, err error) {
+	if err := t.lockPeople(ctx); err != nil {
+		return false, err
 	}
-	if !has {
+	const q = `SELECT EXISTS (SELECT 1 FROM users WHERE role = $1 AND sites IS NULL AND NOT disabled)`
+	err = t.QueryRowContext(ctx, q, farm.Administrator).Scan(&has)
+	return has, err
+}
+
+// keepsAdministrator refuses a change that leaves nobody who may everything, where
+// there was somebody.
+func (t *tx) keepsAdministrator(ctx context.Context, had bool) error {
+	has, err := t.hasAdministrator(ctx)
+	if err == nil && had && !has {
 		return farm.Errorf(farm.Conflict, "this is the last administrator of all sites: make another one first")
 	}
-	return nil
+	return err
 }
 
 // SetPassword gives a person another password and ends all sessions but one (0: all).
@@ -156,7 +165,8 @@ func (d *DB) SetPassword(ctx context.Context, userID int64, password farm.Secret
 // be left who may everything.
 func (d *DB) DeleteUser(ctx context.Context, id int64) error {
 	return d.change(ctx, func(t *tx) error {
-		if err := t.lockPeople(ctx); err != nil {
+		had, err := t.hasAdministrator(ctx)
+		if err != nil {
 			return err
 		}
 		ok, err := changed(t.ExecContext(ctx, `DELETE FROM users WHERE id = $1`, id))
@@ -166,6 +176,6 @@ func (d *DB) DeleteUser(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
-		return t.mustHaveAdministrator(ctx)
+		return t.keepsAdministrator(ctx, had)
 	})
 }

@@ -59,6 +59,24 @@ func TestPeople(t *testing.T) {
 	})
 }
 
+// A hub whose administrators are all limited to sites was made so on purpose.
+func TestPeopleWithoutAnAdministratorOfAllSites(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		ctx := t.Context()
+		for _, name := range []string{"anna", "bert"} {
+			if _, err := db.CreateUser(ctx, someone(name, farm.Administrator, []int64{1}), "hash", false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if u, err := db.UpdateUser(ctx, farm.User{ID: 1, Username: "anna", Role: farm.Viewer}); err != nil || u.Role != farm.Viewer {
+			t.Errorf("%+v %v", u, err)
+		}
+		if err := db.DeleteUser(ctx, 2); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestSessionsAndKeysGoWithTheirPerson(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
 		ctx := t.Context()
