@@ -45,7 +45,7 @@ func (a *reporting) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", a.loadAgent.api())
 	mux.HandleFunc("GET /v1/hello", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(wire.Hello{AgentID: a.uid, BootID: a.uid, Capabilities: []wire.Capability{wire.CapState, wire.CapRefresh}})
+		_ = json.NewEncoder(w).Encode(wire.Hello{AgentID: a.uid, BootID: a.uid, Capabilities: []wire.Capability{wire.CapState, wire.CapRefresh, wire.CapControl}})
 	})
 	mux.HandleFunc("GET /v1/state", func(w http.ResponseWriter, r *http.Request) {
 		var st bambu.State
@@ -63,7 +63,10 @@ func (a *reporting) api() http.Handler {
 	mux.HandleFunc("POST /v1/printers/{serial}/commands", func(w http.ResponseWriter, r *http.Request) {
 		var c wire.Command
 		_ = json.NewDecoder(r.Body).Decode(&c)
-		a.asked <- c
+		select {
+		case a.asked <- c:
+		default: // nobody looks
+		}
 		_ = json.NewEncoder(w).Encode(wire.CommandResult{ID: c.ID, Confirmed: wire.ByAck})
 	})
 	return mux

@@ -31,14 +31,24 @@ func TestEveryOperationBearsAnything(t *testing.T) {
 	r.seed(benchy(), with(benchy(), func(p *farm.Print) { p.Status = farm.StatusPrinting }))
 	r.store(1, farm.RoleModel, "benchy.3mf", "model/3mf", model3MF("Benchy", 100))
 	r.store(1, farm.RoleThumbnail, "", "image/jpeg", []byte("thumb"))
-	r.parts.Go(func() { r.agent.run(r.ctx, r.hubID, r.url) }) // it knows no commands, which is an answer too
-	(&client{t: t}).await("the printer", func() bool { return bytes.Contains(r.get("/printers/1").body, []byte(`"connected":true`)) })
-	f := &fuzzer{archives: r, rand: rand.New(rand.NewPCG(*fuzzSeed, 0)), seen: map[string]*jsonschema.Schema{}}
+	r.connect(referenceIdle)
+	f := &fuzzer{archives: r, rand: rand.New(rand.NewPCG(*fuzzSeed, 0)), seen: map[string]*jsonschema.Schema{}, done: map[string]bool{}}
 	f.readDocument()
-	for _, path := range slices.Sorted(maps.Keys(f.paths)) {
-		for _, method := range slices.Sorted(maps.Keys(f.paths[path])) {
-			f.operation(path, method)
+	all := 0
+	for _, methods := range f.paths {
+		all += len(methods)
+	}
+	for _, method := range []string{"get", "post", "patch", "put", "get", "delete"} { // again, as what was made is there to be looked at
+		for _, path := range slices.Sorted(maps.Keys(f.paths)) {
+			if f.paths[path][method] != nil && !strings.HasSuffix(path, "/revoke") {
+				f.operation(path, method)
+			}
 		}
+	}
+	f.operation("/agents/{id}/revoke", "post") // only now: most of the others need the agent
+	t.Logf("%d of %d operations did what they were asked at least once", len(f.done), all)
+	if len(f.done) < all*2/3 { // the agent here has no files, no camera and no printers to find
+		t.Error("what is asked for is hardly ever done, so this proves little")
 	}
 }
 
@@ -49,6 +59,7 @@ type fuzzer struct {
 	paths   map[string]map[string]any
 	schemas *jsonschema.Compiler
 	seen    map[string]*jsonschema.Schema
+	done    map[string]bool // operations that were answered with success
 }
 
 func (f *fuzzer) readDocument() {
@@ -112,11 +123,14 @@ func (f *fuzzer) request(path, method string, op map[string]any, i int) request 
 		switch p["in"] {
 		case "path":
 			q.params[name] = pick(f.rand, "1", "1", "1", "2", "7", "999999999999999999")
+			if i == 0 {
+				q.params[name] = value
+			}
 			if i%8 == 7 {
 				q.params[name], q.strange = pick(f.rand, strangeIDs...), true
 			}
 		case "query":
-			if i == 0 || i%3 == 2 && f.rand.IntN(3) == 0 {
+			if i%3 == 2 && f.rand.IntN(3) == 0 {
 				value = pick(f.rand, text(f.hostile(0)), value)
 			}
 			if p["required"] == true || i == 0 || f.rand.IntN(2) == 0 {
@@ -126,7 +140,7 @@ func (f *fuzzer) request(path, method string, op map[string]any, i int) request 
 				q.query.Add(name, text(f.hostile(0)))
 			}
 		case "header":
-			if i == 0 || f.rand.IntN(3) == 0 {
+			if i > 0 && f.rand.IntN(3) == 0 {
 				q.header[name] = headerText(pick(f.rand, value, text(f.hostile(0))))
 			}
 		}
@@ -354,6 +368,7 @@ func (f *fuzzer) judge(op map[string]any, q request, status int, kind string, bo
 		}
 		return ""
 	}
+	f.done[op["operationId"].(string)] = true
 	content, _ := told["content"].(map[string]any)
 	if len(content) > 0 && content[kind] == nil {
 		return "the document knows no such type here: " + kind
@@ -398,12 +413,14 @@ func marshal(v any) []byte {
 	return b
 }
 
-// text is a value as it stands in a path or query.
+// text is a value as it stands in a path or query. It is not so long that net/http
+// refuses it by itself, with 431, before it is a request.
 func text(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+	s, ok := v.(string)
+	if !ok {
+		s = string(marshal(v))
 	}
-	return string(marshal(v))
+	return strings.ToValidUTF8(s[:min(len(s), 2000)], "?")
 }
 
 // headerText leaves out what net/http would not send.

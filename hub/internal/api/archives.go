@@ -152,17 +152,17 @@ type ArchiveFilter struct {
 	PrinterID int64  `query:"printer_id" minimum:"1" doc:"Only this printer's."`
 	SiteID    int64  `query:"site_id" minimum:"1" doc:"Only this site's."`
 	ProjectID int64  `query:"project_id" minimum:"1" doc:"Only this project's."`
-	Status    string `query:"status" doc:"printing, success, failed, stopped, unknown or uploaded; completed, aborted and cancelled mean success, failed and stopped."`
+	Status    string `query:"status" doc:"printing, success, failed, stopped, unknown or uploaded; completed, aborted and cancelled mean success, failed and stopped." example:"success"`
 	StartDate string `query:"start_date" doc:"From this day or moment on." example:"2024-01-15"`
 	EndDate   string `query:"end_date" doc:"Up to and with this day or moment." example:"2024-01-31"`
-	DateFrom  string `query:"date_from" doc:"The same as start_date."`
-	DateTo    string `query:"date_to" doc:"The same as end_date."`
+	DateFrom  string `query:"date_from" doc:"The same as start_date." example:"2024-01-15"`
+	DateTo    string `query:"date_to" doc:"The same as end_date." example:"2024-01-31"`
 	TZ        string `query:"tz" doc:"The time zone that days are of; UTC by default." example:"Europe/Berlin"`
-	Search    string `query:"search" maxLength:"200" doc:"Words; each must be found."`
-	Tag       string `query:"tag" doc:"Only with this tag."`
+	Search    string `query:"search" maxLength:"200" doc:"Words; each must be found." example:"benchy"`
+	Tag       string `query:"tag" doc:"Only with this tag." example:"functional"`
 	Source    string `query:"source" enum:"queue,slicer,screen,cloud,upload" doc:"Only from there."`
 	File      string `query:"file_status" enum:"pending,stored,unavailable" doc:"Only with a 3MF that stands so."`
-	SHA256    string `query:"sha256" doc:"Only with this 3MF."`
+	SHA256    string `query:"sha256" doc:"Only with this 3MF." example:"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"`
 	Favorite  string `query:"favorite" enum:"true,false" doc:"true: only favourites; false: only others."`
 }
 
@@ -170,7 +170,7 @@ type listArchivesInput struct {
 	ArchiveFilter
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Offset int    `query:"offset" minimum:"0" doc:"Skip this many. A cursor is faster."`
-	Cursor string `query:"cursor" doc:"As next_cursor said; the filters must be the same."`
+	Cursor string `query:"cursor" doc:"As next_cursor said; the filters must be the same." example:"1183"`
 }
 
 type listArchivesOutput struct {

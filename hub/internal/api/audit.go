@@ -80,7 +80,7 @@ func (s *server) auditRoutes() {
 
 // AuditFilter is what lists and exports have in common. It is exported for huma.
 type AuditFilter struct {
-	Who       string `query:"who" maxLength:"200" doc:"Only of this name."`
+	Who       string `query:"who" maxLength:"200" doc:"Only of this name." example:"Home automation"`
 	Kind      string `query:"kind" enum:"key,user" doc:"Only of this kind of caller."`
 	Action    string `query:"action" maxLength:"100" doc:"Only this operation." example:"delete_printer"`
 	Result    string `query:"result" enum:"done,refused,failed,begun" doc:"Only with this result."`

@@ -223,7 +223,7 @@ func (r *reader) operation(path, method string, op map[string]any) {
 func (r *reader) value(at string, v any, place ...string) {
 	m := v.(map[string]any)
 	r.words(at, m, "description")
-	if m["example"] == nil {
+	if m["example"] == nil || m["example"] == "" {
 		r.t.Errorf("%s: no example", at)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 
 	"bambuddy/shared/farm"
 	"bambuddy/shared/tunnel"
@@ -82,6 +83,7 @@ func (w *pipeAnswer) Write(b []byte) (int, error) {
 
 // memAudit is the audit in memory.
 type memAudit struct {
+	mu    sync.Mutex // of rows: requests may be under way side by side
 	rows  []farm.Audit
 	asked []farm.AuditQuery
 	check farm.AuditCheck
@@ -89,6 +91,8 @@ type memAudit struct {
 }
 
 func (m *memAudit) AppendAudit(_ context.Context, a farm.Audit) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.err == nil {
 		a.ID = int64(len(m.rows) + 1)
 		m.rows = append(m.rows, a)

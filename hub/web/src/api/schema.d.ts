@@ -7929,7 +7929,7 @@ export interface operations {
                 project_id?: number;
                 /**
                  * @description printing, success, failed, stopped, unknown or uploaded; completed, aborted and cancelled mean success, failed and stopped.
-                 * @example
+                 * @example success
                  */
                 status?: string;
                 /**
@@ -7944,12 +7944,12 @@ export interface operations {
                 end_date?: string;
                 /**
                  * @description The same as start_date.
-                 * @example
+                 * @example 2024-01-15
                  */
                 date_from?: string;
                 /**
                  * @description The same as end_date.
-                 * @example
+                 * @example 2024-01-31
                  */
                 date_to?: string;
                 /**
@@ -7959,12 +7959,12 @@ export interface operations {
                 tz?: string;
                 /**
                  * @description Words; each must be found.
-                 * @example
+                 * @example benchy
                  */
                 search?: string;
                 /**
                  * @description Only with this tag.
-                 * @example
+                 * @example functional
                  */
                 tag?: string;
                 /**
@@ -7979,7 +7979,7 @@ export interface operations {
                 file_status?: "pending" | "stored" | "unavailable";
                 /**
                  * @description Only with this 3MF.
-                 * @example
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
                  */
                 sha256?: string;
                 /**
@@ -7999,7 +7999,7 @@ export interface operations {
                 offset?: number;
                 /**
                  * @description As next_cursor said; the filters must be the same.
-                 * @example
+                 * @example 1183
                  */
                 cursor?: string;
             };
@@ -8399,7 +8399,7 @@ export interface operations {
                 project_id?: number;
                 /**
                  * @description printing, success, failed, stopped, unknown or uploaded; completed, aborted and cancelled mean success, failed and stopped.
-                 * @example
+                 * @example success
                  */
                 status?: string;
                 /**
@@ -8414,12 +8414,12 @@ export interface operations {
                 end_date?: string;
                 /**
                  * @description The same as start_date.
-                 * @example
+                 * @example 2024-01-15
                  */
                 date_from?: string;
                 /**
                  * @description The same as end_date.
-                 * @example
+                 * @example 2024-01-31
                  */
                 date_to?: string;
                 /**
@@ -8429,12 +8429,12 @@ export interface operations {
                 tz?: string;
                 /**
                  * @description Words; each must be found.
-                 * @example
+                 * @example benchy
                  */
                 search?: string;
                 /**
                  * @description Only with this tag.
-                 * @example
+                 * @example functional
                  */
                 tag?: string;
                 /**
@@ -8449,7 +8449,7 @@ export interface operations {
                 file_status?: "pending" | "stored" | "unavailable";
                 /**
                  * @description Only with this 3MF.
-                 * @example
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
                  */
                 sha256?: string;
                 /**
@@ -9848,7 +9848,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Only of this name.
-                 * @example
+                 * @example Home automation
                  */
                 who?: string;
                 /**
@@ -10116,7 +10116,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Only of this name.
-                 * @example
+                 * @example Home automation
                  */
                 who?: string;
                 /**
