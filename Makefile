@@ -37,6 +37,7 @@ fmt: ## format the code
 
 format:
 	@echo "checking the format (the tools are built at their first use, which takes some minutes)"
+	@! git grep -nE '^(<<<<<<<|>>>>>>>) ' || { echo "a merge was not finished"; exit 1; }
 	@out=$$($(GOTOOL) gofumpt -l .); test -z "$$out" || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
 
 vet:

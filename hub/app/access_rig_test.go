@@ -185,7 +185,15 @@ func (w *world) session(userID int64, at time.Time) (string, farm.Session) {
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // it never fails
 	token := base64.RawURLEncoding.EncodeToString(raw[:])
-	s, err := w.db.CreateSession(w.t.Context(), farm.Session{UserID: userID, Hash: sha256.Sum256([]byte(token)), CreatedAt: at, Agent: "test"})
+	u, err := w.db.User(w.t.Context(), userID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, password, err := w.db.UserByName(w.t.Context(), u.Username)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := w.db.CreateSession(w.t.Context(), farm.Session{UserID: userID, Hash: sha256.Sum256([]byte(token)), CreatedAt: at, Agent: "test"}, password)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -345,7 +345,7 @@ func (s printStore) ApplyPrints(ctx context.Context, agentID int64, epoch string
 func authConfig(v settings.Values) auth.Config {
 	c := auth.DefaultConfig
 	c.Limits, c.SessionLimit = v.Limits.Keys(), v.Limits.Session
-	c.Idle, c.Absolute = v.Sessions.Idle(), v.Sessions.Absolute()
+	c.Idle, c.Absolute, c.FailedSignIns = v.Sessions.Idle(), v.Sessions.Absolute(), v.Sessions.FailedSignIns
 	return c
 }
 

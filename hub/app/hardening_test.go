@@ -145,3 +145,33 @@ func TestHeadersThatAreTooLargeOrSlow(t *testing.T) {
 		}
 	})
 }
+
+// Who asks and does not read holds his connection for a minute, and not for ever.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	withHub(t, func(dial func() net.Conn, _ string) {
+		const asked = 20
+		conn := dial()
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			_, _ = fmt.Fprint(conn, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: hub\r\n\r\n", asked))
+		})
+		time.Sleep(5 * time.Minute)
+		in, answers := bufio.NewReader(conn), 0
+		for ; ; answers++ {
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				break
+			}
+			_, err = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if err != nil {
+				break
+			}
+		}
+		if answers == asked {
+			t.Error("every one of them was still there")
+		}
+		_ = conn.Close()
+		asking.Wait()
+	})
+}

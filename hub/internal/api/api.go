@@ -182,7 +182,7 @@ func build(d Deps) (chi.Router, *server, error) {
 		health: healthCheck{checks: d.Health}, feed: feed{latest: map[int64]*rendition{}}, downloads: downloads{open: map[int64]int{}},
 	}
 	r := chi.NewRouter()
-	r.Use(observe(d.Log), impatient, harden, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
+	r.Use(impose, observe(d.Log), impatient, harden, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
 	unrouted := s.unrouted(r, d.Web)
 	r.NotFound(unrouted)
 	r.MethodNotAllowed(unrouted)

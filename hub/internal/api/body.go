@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -53,6 +54,21 @@ func readBody(required bool, next http.Handler) http.Handler {
 	})
 }
 
+// readQuery refuses a query that is not text, for every handler behind it.
+func readQuery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			for _, v := range append(values, name) {
+				if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+					writeError(w, r, farm.Errorf(farm.Invalid, "%s: is not text in UTF-8", strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", "?"), "?")))
+					return
+				}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func isJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -89,7 +105,8 @@ func errTooLarge() error {
 }
 
 // checkObject tells what is wrong with a body's form: it is one JSON object in
-// UTF-8, not too deep, and names no field twice.
+// UTF-8, not too deep, names no field twice, and holds no NUL, which PostgreSQL does
+// not take.
 func checkObject(b []byte) error {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return farm.Errorf(farm.Invalid, "body: a JSON object is needed")
@@ -99,7 +116,7 @@ func checkObject(b []byte) error {
 		return farm.Errorf(farm.Invalid, "body: expected a JSON object")
 	}
 	for {
-		_, err := dec.ReadToken()
+		token, err := dec.ReadToken()
 		var syntax *jsontext.SyntacticError
 		switch {
 		case errors.Is(err, io.EOF):
@@ -110,6 +127,8 @@ func checkObject(b []byte) error {
 			return farm.Errorf(farm.Invalid, "body: is not JSON in UTF-8 (byte %d)", syntax.ByteOffset)
 		case err != nil:
 			return farm.Wrap(farm.Invalid, err, "body: is not JSON")
+		case token.Kind() == '"' && strings.ContainsRune(token.String(), 0):
+			return farm.Errorf(farm.Invalid, "body: holds a NUL character (byte %d)", dec.InputOffset())
 		case dec.StackDepth() > maxDepth:
 			return farm.Errorf(farm.Invalid, "body: nested more than %d deep", maxDepth)
 		case dec.StackDepth() == 0 && len(bytes.TrimSpace(b[dec.InputOffset():])) > 0:

@@ -62,6 +62,43 @@ func impatient(next http.Handler) http.Handler {
 	})
 }
 
+// bounded is an answer that somebody must read within a while once it has begun: one who
+// does not would hold it for ever. Handlers that stream set deadlines of their own, write
+// by write, after the first.
+type bounded struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// Unwrap lets http.ResponseController through.
+func (b *bounded) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+// WriteHeader begins the answer.
+func (b *bounded) WriteHeader(status int) {
+	b.begin()
+	b.ResponseWriter.WriteHeader(status)
+}
+
+// Write begins the answer if that has not been done.
+func (b *bounded) Write(p []byte) (int, error) {
+	b.begin()
+	return b.ResponseWriter.Write(p)
+}
+
+func (b *bounded) begin() {
+	if !b.begun {
+		b.begun = true
+		_ = http.NewResponseController(b.ResponseWriter).SetWriteDeadline(time.Now().Add(6 * writeTime)) // a writer without deadlines is a test's
+	}
+}
+
+// impose puts it around every answer.
+func impose(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&bounded{ResponseWriter: w}, r)
+	})
+}
+
 // crossOrigin lets pages of the origins that are set call the API, never with cookies.
 // It answers a preflight by headers alone: who is asked, and how often, comes later, and
 // the router answers it as any OPTIONS.

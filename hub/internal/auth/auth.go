@@ -41,10 +41,14 @@ type People interface {
 	// administrator of all sites.
 	UpdateUser(ctx context.Context, u farm.User) (farm.User, error)
 	DeleteUser(ctx context.Context, id int64) error
-	// SetPassword ends all sessions but one (0: all).
-	SetPassword(ctx context.Context, userID int64, password farm.Secret, keep int64, at time.Time) error
+	// SetPassword ends all sessions but one (0: all). It is a CONFLICT when the password
+	// is not what it was to be any more ("": whatever it was).
+	SetPassword(ctx context.Context, userID int64, password, was farm.Secret, keep int64, at time.Time) error
 
-	CreateSession(ctx context.Context, s farm.Session) (farm.Session, error)
+	// CreateSession is NOT_FOUND when the person is disabled, or has another password
+	// by now.
+	CreateSession(ctx context.Context, s farm.Session, password farm.Secret) (farm.Session, error)
+	Session(ctx context.Context, userID, id int64) (farm.Session, error)
 	SessionByHash(ctx context.Context, hash [32]byte) (farm.Session, error)
 	Sessions(ctx context.Context, userID int64) ([]farm.Session, error)
 	DeleteSession(ctx context.Context, userID, id int64) error
@@ -95,13 +99,9 @@ func New(o Options) *Auth {
 	if o.Config == nil {
 		o.Config = func() Config { return DefaultConfig }
 	}
-	failures := o.Config().FailedSignIns
-	if failures <= 0 {
-		failures = DefaultConfig.FailedSignIns
-	}
 	return &Auth{
 		store: o.Store, log: o.Log, config: o.Config,
-		requests: newLimiter(time.Minute, false), failed: newTries(failures, signInWindow), hasher: newHasher(),
+		requests: newLimiter(time.Minute, false), failed: newTries(signInWindow), hasher: newHasher(),
 		linkKey: sha256.Sum256([]byte(token())), known: map[[32]byte]found{},
 		used: map[int64]time.Time{}, usedSess: map[int64]time.Time{}, changed: make(chan struct{}),
 	}

@@ -87,7 +87,7 @@ type limiter struct {
 }
 
 func newLimiter(window time.Duration, sliding bool) *limiter {
-	c := &counts{sliding: sliding, used: map[string]int{}}
+	c := &counts{window: window, sliding: sliding, used: map[string]int{}}
 	return &limiter{window, c, httprate.NewRateLimiter(1, window, httprate.WithLimitCounter(c))}
 }
 
@@ -121,26 +121,43 @@ func (e *ThrottledError) Unwrap() error {
 // tries counts failed sign-ins. A try is counted before it is known to fail, so that
 // many at once are no way round, and given back when it has not.
 type tries struct {
-	mu    sync.Mutex
-	limit int
+	mu sync.Mutex
 	*limiter
 }
 
-func newTries(limit int, window time.Duration) *tries {
-	return &tries{limit: limit, limiter: newLimiter(window, true)}
-}
+func newTries(window time.Duration) *tries { return &tries{limiter: newLimiter(window, true)} }
 
 // take counts one try for each subject, or none when one of them has had enough.
-func (t *tries) take(subjects ...string) error {
+func (t *tries) take(limit int, subjects ...string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range subjects {
-		if _, rate, err := t.rate.Status(s); err != nil || int(math.Round(rate)) >= t.limit {
-			return &ThrottledError{t.untilReset()}
+		if _, rate, err := t.rate.Status(s); err != nil || int(math.Round(rate)) >= limit {
+			return &ThrottledError{t.untilBelow(s, limit)}
 		}
 	}
 	t.add(1, subjects)
 	return nil
+}
+
+// untilBelow is how long until so many have slid out of the window that a try is
+// possible again, in whole seconds.
+func (t *tries) untilBelow(subject string, limit int) time.Duration {
+	now := time.Now().UTC()
+	window := now.Truncate(t.window)
+	used, before, _ := t.counts.Get(subject, window, window.Add(-t.window)) // it never fails
+	// When so much of a window is over, of n that were counted in the one before no
+	// more than may are left.
+	over := func(n int, may float64) time.Duration {
+		return max(0, time.Duration((1-may/float64(n))*float64(t.window)))
+	}
+	may, wait := float64(limit)-0.5, -now.Sub(window)
+	if float64(used) < may {
+		wait += over(before, may-float64(used))
+	} else {
+		wait += t.window + over(used, may)
+	}
+	return max(time.Second, wait.Truncate(time.Second)+time.Second)
 }
 
 // give takes the tries back.
@@ -164,6 +181,7 @@ const maxSubjects = 50_000
 // other, so that counts match no clock minute, which the contract promises: here the
 // window before is remembered only where that is wanted.
 type counts struct {
+	window  time.Duration
 	sliding bool
 
 	mu      sync.Mutex
@@ -198,13 +216,14 @@ func (c *counts) Get(key string, window, before time.Time) (now, earlier int, er
 	return c.used[c.place(key)], earlier, nil
 }
 
-// turn begins a new window when it is one.
+// turn begins a new window when it is one. Who looked at the clock before it began
+// counts in it as well.
 func (c *counts) turn(window time.Time) {
-	if window.Equal(c.current) {
+	if !window.After(c.current) {
 		return
 	}
 	c.before = nil
-	if c.sliding && !c.current.IsZero() {
+	if c.sliding && c.current.Equal(window.Add(-c.window)) {
 		c.before = c.used
 	}
 	c.current, c.used = window, map[string]int{}

@@ -110,33 +110,92 @@ func TestLimitsOfTheirOwn(t *testing.T) {
 
 func TestTriesAreCountedBeforeTheyFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTries(3, 15*time.Minute)
+		tr := newTries(15 * time.Minute)
 		for range 3 {
-			if err := tr.take("anna", "10.0.0.1"); err != nil {
+			if err := tr.take(3, "anna", "10.0.0.1"); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var throttled *ThrottledError
-		if err := tr.take("anna", "10.0.0.2"); !errors.As(err, &throttled) || !farm.Is(err, farm.RateLimited) || throttled.Wait <= 0 || throttled.Wait > 15*time.Minute {
+		if err := tr.take(3, "anna", "10.0.0.2"); !errors.As(err, &throttled) || !farm.Is(err, farm.RateLimited) || throttled.Wait <= 0 || throttled.Wait > 18*time.Minute {
 			t.Errorf("a fourth try from elsewhere: %v", err)
 		}
-		if err := tr.take("bert", "10.0.0.1"); !farm.Is(err, farm.RateLimited) {
+		if err := tr.take(3, "bert", "10.0.0.1"); !farm.Is(err, farm.RateLimited) {
 			t.Errorf("a fourth try from there: %v", err)
 		}
-		if err := tr.take("bert", "10.0.0.2"); err != nil {
+		if err := tr.take(3, "bert", "10.0.0.2"); err != nil {
 			t.Errorf("what was refused counted: %v", err)
 		}
 		tr.give("anna", "10.0.0.1")
-		if err := tr.take("anna", "10.0.0.1"); err != nil {
+		if err := tr.take(3, "anna", "10.0.0.1"); err != nil {
 			t.Errorf("after one was given back: %v", err)
 		}
 		<-time.After(16 * time.Minute)
-		if err := tr.take("anna"); !farm.Is(err, farm.RateLimited) {
+		if err := tr.take(3, "anna"); !farm.Is(err, farm.RateLimited) {
 			t.Errorf("just after the turn of the window nothing is forgotten: %v", err)
 		}
 		<-time.After(14 * time.Minute)
-		if err := tr.take("anna"); err != nil {
+		if err := tr.take(3, "anna"); err != nil {
 			t.Errorf("half an hour later: %v", err)
 		}
 	})
+}
+
+// What failed long ago is forgotten, however quiet it was in between.
+func TestTriesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTries(15 * time.Minute)
+		for range 3 {
+			if err := tr.take(3, "anna"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(26 * time.Hour)
+		if err := tr.take(3, "anna"); err != nil {
+			t.Errorf("a day later: %v", err)
+		}
+	})
+}
+
+// Who waits as long as he was told is let in, and not much earlier.
+func TestHowLongToWait(t *testing.T) {
+	for _, at := range []time.Duration{0, time.Minute, 7 * time.Minute, 14*time.Minute + 59*time.Second} {
+		for _, spread := range []time.Duration{0, time.Minute, 5 * time.Minute} {
+			t.Run(fmt.Sprint(at, " ", spread), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					tr := newTries(15 * time.Minute)
+					<-time.After(at)
+					for range 10 {
+						if err := tr.take(10, "anna"); err != nil {
+							return // they were so far apart that they are none too many
+						}
+						<-time.After(spread / 10)
+					}
+					var throttled *ThrottledError
+					if err := tr.take(10, "anna"); !errors.As(err, &throttled) {
+						return
+					}
+					<-time.After(throttled.Wait - 2*time.Second)
+					if err := tr.take(10, "anna"); throttled.Wait > 2*time.Second && err == nil {
+						t.Errorf("let in 2 s before %s are over", throttled.Wait)
+					}
+					<-time.After(2 * time.Second)
+					if err := tr.take(10, "anna"); err != nil {
+						t.Errorf("after %s: %v", throttled.Wait, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A request that looked at the clock before a new minute takes nothing from it.
+func TestALateCountLosesNothing(t *testing.T) {
+	c := &counts{window: time.Minute, used: map[string]int{}}
+	old, now := time.Unix(0, 0), time.Unix(60, 0)
+	_ = c.Increment("a", now)
+	_ = c.Increment("b", old)
+	if n, _, _ := c.Get("a", now, old); n != 1 {
+		t.Errorf("%d counted", n)
+	}
 }

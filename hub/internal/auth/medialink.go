@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,15 +82,11 @@ func (a *Auth) ofLink(ctx context.Context, caller string) (Principal, error) {
 	if err != nil {
 		return Principal{}, fmt.Errorf("read the person of a signed link: %w", err)
 	}
-	sessions, err := a.store.Sessions(ctx, userID)
+	one, err := a.store.Session(ctx, userID, id)
 	if err != nil {
 		return Principal{}, closed(err, errNoSession())
 	}
-	i := slices.IndexFunc(sessions, func(s farm.Session) bool { return s.ID == id })
-	if i < 0 {
-		return Principal{}, errNoSession()
-	}
-	return a.signedIn(ctx, sessions[i])
+	return a.signedIn(ctx, one)
 }
 
 func (a *Auth) sign(path, expires, caller string) string {

@@ -32,20 +32,23 @@ type UserChange struct {
 
 // CreateUser makes a person who may sign in at once.
 func (a *Auth) CreateUser(ctx context.Context, n NewUser) (farm.User, error) {
-	return a.createUser(ctx, n, false)
+	u, _, err := a.createUser(ctx, n, false)
+	return u, err
 }
 
-func (a *Auth) createUser(ctx context.Context, n NewUser, first bool) (farm.User, error) {
+// createUser gives the hash of the password as well.
+func (a *Auth) createUser(ctx context.Context, n NewUser, first bool) (farm.User, farm.Secret, error) {
 	now := time.Now()
 	u := farm.User{Username: folded(n.Username), Name: strings.TrimSpace(n.Name), Role: n.Role, Sites: n.Sites, CreatedAt: now, UpdatedAt: now}
 	if err := checkUser(u); err != nil {
-		return farm.User{}, err
+		return farm.User{}, "", err
 	}
 	hash, err := a.hasher.make(ctx, "password", n.Password, u.Username)
 	if err != nil {
-		return farm.User{}, err
+		return farm.User{}, "", err
 	}
-	return a.store.CreateUser(ctx, u, hash, first)
+	u, err = a.store.CreateUser(ctx, u, hash, first)
+	return u, hash, err
 }
 
 // Users lists all people.
@@ -98,16 +101,18 @@ func (a *Auth) DeleteUser(ctx context.Context, id int64) error {
 // ResetPassword gives a person another password without the one before, and ends all
 // their sessions.
 func (a *Auth) ResetPassword(ctx context.Context, u farm.User, password farm.Secret) error {
-	return a.setPassword(ctx, u, "password", password, 0)
+	return a.setPassword(ctx, u, "password", password, "", 0)
 }
 
-func (a *Auth) setPassword(ctx context.Context, u farm.User, field string, password farm.Secret, keep int64) error {
+// setPassword gives a person another password, if it still has the hash it was to have
+// ("": whatever it was), and ends all sessions but one.
+func (a *Auth) setPassword(ctx context.Context, u farm.User, field string, password, was farm.Secret, keep int64) error {
 	hash, err := a.hasher.make(ctx, field, password, u.Username)
 	if err != nil {
 		return err
 	}
 	defer a.tellChange()
-	return a.store.SetPassword(ctx, u.ID, hash, keep, time.Now())
+	return a.store.SetPassword(ctx, u.ID, hash, was, keep, time.Now())
 }
 
 func folded(username string) string { return strings.ToLower(strings.TrimSpace(username)) }

@@ -409,3 +409,21 @@ func TestWhoMayManageWhom(t *testing.T) {
 		}
 	}
 }
+
+// A sign-in that has looked at the password of before does not outlive its change.
+func TestASignInDuringAResetOpensNothing(t *testing.T) {
+	p := newPeople(t, DefaultConfig)
+	u, hash, err := p.verify(t.Context(), "bert", good, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.ResetPassword(t.Context(), p.bert, "another horse"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.begin(t.Context(), u, hash, Origin{}); !farm.Is(err, farm.Unauthorized) {
+		t.Errorf("%v", err)
+	}
+	if all, err := p.db.Sessions(t.Context(), p.bert.ID); err != nil || len(all) != 0 {
+		t.Errorf("%v %v", all, err)
+	}
+}

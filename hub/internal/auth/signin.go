@@ -31,37 +31,46 @@ func errWrongPassword() error {
 // Errors are UNAUTHORIZED, a *ThrottledError, or UNAVAILABLE.
 func (a *Auth) SignIn(ctx context.Context, username string, password farm.Secret, from Origin) (farm.Secret, Principal, error) {
 	username = folded(username)
-	u, err := a.verify(ctx, username, password, "s:"+cut(username, 100), addrSubject(from.Address))
+	u, hash, err := a.verify(ctx, username, password, "s:"+cut(username, 100), addrSubject(from.Address))
 	if err != nil {
 		return "", Principal{}, err
 	}
-	return a.begin(ctx, u, from)
+	return a.begin(ctx, u, hash, from)
 }
 
-// verify finds a person by name and password. The try counts for each subject unless
-// it succeeds.
-func (a *Auth) verify(ctx context.Context, username string, password farm.Secret, subjects ...string) (farm.User, error) {
-	if err := a.failed.take(subjects...); err != nil {
-		return farm.User{}, err
+// verify finds a person by name and password, and gives the hash that it matches. The
+// try counts for each subject unless it succeeds.
+func (a *Auth) verify(ctx context.Context, username string, password farm.Secret, subjects ...string) (farm.User, farm.Secret, error) {
+	if err := a.failed.take(a.failedSignIns(), subjects...); err != nil {
+		return farm.User{}, "", err
 	}
 	u, hash, err := a.store.UserByName(ctx, username)
 	if err != nil && !farm.Is(err, farm.NotFound) {
 		a.failed.give(subjects...)
-		return farm.User{}, closed(err, nil)
+		return farm.User{}, "", closed(err, nil)
 	}
 	ok, err := a.hasher.matches(ctx, password, hash) // nobody of that name takes as long
 	if err != nil {
 		a.failed.give(subjects...)
-		return farm.User{}, err
+		return farm.User{}, "", err
 	}
 	if !ok || u.Disabled {
-		return farm.User{}, errWrongPassword()
+		return farm.User{}, "", errWrongPassword()
 	}
 	a.failed.give(subjects...)
-	return u, nil
+	return u, hash, nil
 }
 
-func (a *Auth) begin(ctx context.Context, u farm.User, from Origin) (farm.Secret, Principal, error) {
+// failedSignIns is how many may fail.
+func (a *Auth) failedSignIns() int {
+	if n := a.config().FailedSignIns; n > 0 {
+		return n
+	}
+	return DefaultConfig.FailedSignIns
+}
+
+// begin begins a session of a person whose password has this hash.
+func (a *Auth) begin(ctx context.Context, u farm.User, hash farm.Secret, from Origin) (farm.Secret, Principal, error) {
 	plain, now := token(), time.Now()
 	host, _, err := net.SplitHostPort(from.Address)
 	if err != nil {
@@ -69,8 +78,8 @@ func (a *Auth) begin(ctx context.Context, u farm.User, from Origin) (farm.Secret
 	}
 	s, err := a.store.CreateSession(ctx, farm.Session{
 		UserID: u.ID, Hash: sha256.Sum256([]byte(plain)), CreatedAt: now, Address: host, Agent: cut(from.Agent, 200),
-	})
-	if farm.Is(err, farm.NotFound) { // disabled or removed a moment ago
+	}, hash)
+	if farm.Is(err, farm.NotFound) { // disabled, removed or with another password since a moment ago
 		return "", Principal{}, errWrongPassword()
 	}
 	if err != nil {
@@ -112,14 +121,14 @@ func (a *Auth) EndSession(ctx context.Context, p Principal, id int64) error {
 // ChangePassword gives the caller another password and ends all other sessions. The
 // current one must be right: a session somebody left open is not enough.
 func (a *Auth) ChangePassword(ctx context.Context, p Principal, current, password farm.Secret) error {
-	_, err := a.verify(ctx, p.user.Username, current, "s:"+p.user.Username)
+	_, hash, err := a.verify(ctx, p.user.Username, current, "s:"+p.user.Username)
 	if farm.Is(err, farm.Unauthorized) {
 		return farm.Errorf(farm.Forbidden, "current_password: is wrong")
 	}
 	if err != nil {
 		return err
 	}
-	return a.setPassword(ctx, p.user, "new_password", password, p.session.ID)
+	return a.setPassword(ctx, p.user, "new_password", password, hash, p.session.ID)
 }
 
 // OpenSetup gives the token that lets whoever has it make the first person, or none
@@ -146,26 +155,26 @@ func (a *Auth) NeedsSetup(ctx context.Context) (bool, error) {
 // SetUp makes the first person, an administrator of all sites, and signs them in.
 func (a *Auth) SetUp(ctx context.Context, given farm.Secret, n NewUser, from Origin) (farm.Secret, Principal, error) {
 	subject := "setup:" + addrSubject(from.Address)
-	if err := a.failed.take(subject); err != nil {
+	if err := a.failed.take(a.failedSignIns(), subject); err != nil {
 		return "", Principal{}, err
 	}
-	hash := sha256.Sum256([]byte(given.Reveal()))
+	sum := sha256.Sum256([]byte(given.Reveal()))
 	a.mu.Lock()
-	right := a.setup != [32]byte{} && subtle.ConstantTimeCompare(hash[:], a.setup[:]) == 1
+	right := a.setup != [32]byte{} && subtle.ConstantTimeCompare(sum[:], a.setup[:]) == 1
 	a.mu.Unlock()
 	if !right {
 		return "", Principal{}, farm.Errorf(farm.Forbidden, "token: is not the one of the setup link; the hub's log has it, anew at each start until somebody has set it up")
 	}
 	a.failed.give(subject)
 	n.Role, n.Sites = farm.Administrator, nil
-	u, err := a.createUser(ctx, n, true)
+	u, hash, err := a.createUser(ctx, n, true)
 	if err != nil {
 		return "", Principal{}, err
 	}
 	a.mu.Lock()
 	a.setup = [32]byte{}
 	a.mu.Unlock()
-	return a.begin(ctx, u, from)
+	return a.begin(ctx, u, hash, from)
 }
 
 // cut shortens foreign text to a number of bytes, and leaves it valid.

@@ -52,6 +52,8 @@ func (l LimitSettings) Keys() farm.Limits {
 type SessionSettings struct {
 	IdleMinutes  int `json:"idle_minutes" minimum:"5" maximum:"525600" doc:"Signed out after so long without a request."`
 	AbsoluteDays int `json:"absolute_days" minimum:"1" maximum:"365" doc:"Signed out after so long in any case."`
+
+	FailedSignIns int `json:"failed_sign_ins" minimum:"1" maximum:"1000000" doc:"So many sign-ins of one account, and from one address, may fail in 15 minutes before more are refused."`
 }
 
 // Idle is how long a session lasts without a request.
@@ -73,7 +75,7 @@ type WebhookSettings struct {
 func Defaults() Values {
 	return Values{
 		Limits:                LimitSettings{Read: 100, Write: 30, Control: 10, Session: 6000},
-		Sessions:              SessionSettings{IdleMinutes: 7 * 24 * 60, AbsoluteDays: 30},
+		Sessions:              SessionSettings{IdleMinutes: 7 * 24 * 60, AbsoluteDays: 30, FailedSignIns: 10},
 		CORSOrigins:           []string{},
 		PrinterOfflineSeconds: 60,
 		Milestones:            []int{25, 50, 75},
@@ -134,6 +136,7 @@ func (v *Values) check() error {
 		{"limits.session", v.Limits.Session, 1, maxLimit},
 		{"sessions.idle_minutes", v.Sessions.IdleMinutes, 5, 525_600},
 		{"sessions.absolute_days", v.Sessions.AbsoluteDays, 1, 365},
+		{"sessions.failed_sign_ins", v.Sessions.FailedSignIns, 1, 1_000_000},
 		{"printer_offline_seconds", v.PrinterOfflineSeconds, 1, 86_400},
 		{"webhooks.retry_hours", v.Webhooks.RetryHours, 1, 168},
 		{"webhooks.disable_after_hours", v.Webhooks.DisableAfterHours, 1, 8_760},

@@ -22,18 +22,26 @@ func scanSession(r row) (s farm.Session, err error) {
 	return s, err
 }
 
+// maxSessions is how many sessions of a person are kept; with another one the oldest
+// ends.
+const maxSessions = 50
+
 // CreateSession keeps a session and notes the sign-in with its person. Whoever was
-// disabled or removed a moment ago gets none: NOT_FOUND.
-func (d *DB) CreateSession(ctx context.Context, s farm.Session) (out farm.Session, err error) {
+// disabled, removed or given another password a moment ago gets none: NOT_FOUND.
+func (d *DB) CreateSession(ctx context.Context, s farm.Session, password farm.Secret) (out farm.Session, err error) {
 	err = d.change(ctx, func(t *tx) error {
-		ok, err := changed(t.ExecContext(ctx, `UPDATE users SET seen_at = $1 WHERE id = $2 AND NOT disabled`, ms(s.CreatedAt), s.UserID))
+		ok, err := changed(t.ExecContext(ctx, `UPDATE users SET seen_at = $1 WHERE id = $2 AND NOT disabled AND password = $3`, ms(s.CreatedAt), s.UserID, password.Reveal()))
 		if err == nil && !ok {
-			return farm.Errorf(farm.NotFound, "user %d does not exist or is disabled", s.UserID)
+			return farm.Errorf(farm.NotFound, "user %d does not exist, is disabled or has another password", s.UserID)
 		}
 		if err != nil {
 			return err
 		}
 		const q = `INSERT INTO sessions (user_id, hash, created_at, seen_at, address, agent) VALUES ($1, $2, $3, $3, $4, $5) RETURNING ` + sessionColumns
+		const enough = `DELETE FROM sessions WHERE user_id = $1 AND id NOT IN (SELECT id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT $2)`
+		if _, err := t.ExecContext(ctx, enough, s.UserID, maxSessions-1); err != nil {
+			return err
+		}
 		out, err = scanSession(t.QueryRowContext(ctx, q, s.UserID, hex.EncodeToString(s.Hash[:]), ms(s.CreatedAt), s.Address, s.Agent))
 		return err
 	})
@@ -47,6 +55,12 @@ func (d *DB) CreateSession(ctx context.Context, s farm.Session) (out farm.Sessio
 func (d *DB) SessionByHash(ctx context.Context, hash [32]byte) (farm.Session, error) {
 	s, err := scanSession(d.read.QueryRowContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE hash = $1`, hex.EncodeToString(hash[:])))
 	return s, notFound(err, "no such session")
+}
+
+// Session gives one session of a person.
+func (d *DB) Session(ctx context.Context, userID, id int64) (farm.Session, error) {
+	s, err := scanSession(d.read.QueryRowContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1 AND user_id = $2`, id, userID))
+	return s, notFound(err, "there is no session %d", id)
 }
 
 // Sessions gives the sessions of a person, the newest first.

@@ -147,10 +147,15 @@ func (t *tx) keepsAdministrator(ctx context.Context, had bool) error {
 }
 
 // SetPassword gives a person another password and ends all sessions but one (0: all).
-func (d *DB) SetPassword(ctx context.Context, userID int64, password farm.Secret, keep int64, at time.Time) error {
+// CONFLICT when the password is not what it was to be any more ("": whatever it was).
+func (d *DB) SetPassword(ctx context.Context, userID int64, password, was farm.Secret, keep int64, at time.Time) error {
 	return d.change(ctx, func(t *tx) error {
-		ok, err := changed(t.ExecContext(ctx, `UPDATE users SET password = $1, updated_at = $2 WHERE id = $3`, password.Reveal(), ms(at), userID))
-		if err == nil && !ok {
+		const q = `UPDATE users SET password = $1, updated_at = $2 WHERE id = $3 AND (CAST($4 AS TEXT) = '' OR password = $4)`
+		ok, err := changed(t.ExecContext(ctx, q, password.Reveal(), ms(at), userID, was.Reveal()))
+		switch {
+		case err == nil && !ok && was != "":
+			return farm.Errorf(farm.Conflict, "the password has just been changed")
+		case err == nil && !ok:
 			return farm.Errorf(farm.NotFound, "user %d does not exist", userID)
 		}
 		if err != nil {

@@ -89,7 +89,7 @@ func TestSessionsAndKeysGoWithTheirPerson(t *testing.T) {
 			t.Fatal(err)
 		}
 		open := func(n byte) farm.Session {
-			s, err := db.CreateSession(ctx, farm.Session{UserID: bert.ID, Hash: [32]byte{n}, CreatedAt: now, Address: "::1", Agent: "a"})
+			s, err := db.CreateSession(ctx, farm.Session{UserID: bert.ID, Hash: [32]byte{n}, CreatedAt: now, Address: "::1", Agent: "a"}, "hash")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,8 +99,14 @@ func TestSessionsAndKeysGoWithTheirPerson(t *testing.T) {
 		if u, _ := db.User(ctx, bert.ID); !u.SeenAt.Equal(now) {
 			t.Errorf("the sign-in was not noted: %v", u.SeenAt)
 		}
-		if err := db.SetPassword(ctx, bert.ID, "new", second.ID, now); err != nil {
+		if err := db.SetPassword(ctx, bert.ID, "new", "hash", second.ID, now); err != nil {
 			t.Fatal(err)
+		}
+		if err := db.SetPassword(ctx, bert.ID, "newer", "hash", second.ID, now); !farm.Is(err, farm.Conflict) {
+			t.Errorf("over one that was set meanwhile: %v", err)
+		}
+		if _, err := db.CreateSession(ctx, farm.Session{UserID: bert.ID, Hash: [32]byte{4}, CreatedAt: now}, "hash"); !farm.Is(err, farm.NotFound) {
+			t.Errorf("a session by the password of before: %v", err)
 		}
 		if _, err := db.SessionByHash(ctx, first.Hash); !farm.Is(err, farm.NotFound) {
 			t.Errorf("the other session outlived the password: %v", err)
@@ -134,7 +140,7 @@ func TestSessionsAndKeysGoWithTheirPerson(t *testing.T) {
 		if all, err := db.Sessions(ctx, bert.ID); err != nil || len(all) != 0 {
 			t.Errorf("sessions of a disabled person: %v %v", all, err)
 		}
-		if _, err := db.CreateSession(ctx, farm.Session{UserID: bert.ID, Hash: [32]byte{3}, CreatedAt: now}); !farm.Is(err, farm.NotFound) {
+		if _, err := db.CreateSession(ctx, farm.Session{UserID: bert.ID, Hash: [32]byte{3}, CreatedAt: now}, "new"); !farm.Is(err, farm.NotFound) {
 			t.Errorf("a disabled person got a session: %v", err)
 		}
 		if err := db.DeleteUser(ctx, bert.ID); err != nil {
@@ -155,7 +161,7 @@ func TestOldSessionsArePruned(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n, begun := range []time.Time{now.Add(-40 * time.Hour), now.Add(-2 * time.Hour), now} {
-			if _, err := db.CreateSession(ctx, farm.Session{UserID: u.ID, Hash: [32]byte{byte(n)}, CreatedAt: begun}); err != nil {
+			if _, err := db.CreateSession(ctx, farm.Session{UserID: u.ID, Hash: [32]byte{byte(n)}, CreatedAt: begun}, "hash"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -174,6 +180,25 @@ func TestOldSessionsArePruned(t *testing.T) {
 		}
 		if err := db.DeleteSession(ctx, u.ID, left[0].ID); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestAPersonHasSoManySessions(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		ctx := t.Context()
+		u, err := db.CreateUser(ctx, someone("anna", farm.Administrator, nil), "hash", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range maxSessions + 3 {
+			if _, err := db.CreateSession(ctx, farm.Session{UserID: u.ID, Hash: [32]byte{byte(n)}, CreatedAt: time.UnixMilli(1)}, "hash"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left, err := db.Sessions(ctx, u.ID)
+		if err != nil || len(left) != maxSessions || left[0].Hash != [32]byte{maxSessions + 2} || left[maxSessions-1].Hash != [32]byte{3} {
+			t.Errorf("%d left: %v", len(left), err)
 		}
 	})
 }

@@ -4615,6 +4615,12 @@ export interface components {
             absolute_days: number;
             /**
              * Format: int64
+             * @description So many sign-ins of one account, and from one address, may fail in 15 minutes before more are refused.
+             * @default 10
+             */
+            failed_sign_ins: number;
+            /**
+             * Format: int64
              * @description Signed out after so long without a request.
              * @default 10080
              */
@@ -4855,6 +4861,12 @@ export interface components {
                  * @default 30
                  */
                 absolute_days?: number | null;
+                /**
+                 * Format: int64
+                 * @description So many sign-ins of one account, and from one address, may fail in 15 minutes before more are refused.
+                 * @default 10
+                 */
+                failed_sign_ins?: number | null;
                 /**
                  * Format: int64
                  * @description Signed out after so long without a request.
@@ -17569,6 +17581,7 @@ export interface operations {
                      *         "printer_offline_seconds": 1,
                      *         "sessions": {
                      *           "absolute_days": 30,
+                     *           "failed_sign_ins": 10,
                      *           "idle_minutes": 10080
                      *         },
                      *         "webhooks": {
@@ -17596,6 +17609,7 @@ export interface operations {
                      *       "printer_offline_seconds": 60,
                      *       "sessions": {
                      *         "absolute_days": 30,
+                     *         "failed_sign_ins": 10,
                      *         "idle_minutes": 10080
                      *       },
                      *       "set": [
@@ -17730,6 +17744,7 @@ export interface operations {
                      *         "printer_offline_seconds": 1,
                      *         "sessions": {
                      *           "absolute_days": 30,
+                     *           "failed_sign_ins": 10,
                      *           "idle_minutes": 10080
                      *         },
                      *         "webhooks": {
@@ -17757,6 +17772,7 @@ export interface operations {
                      *       "printer_offline_seconds": 60,
                      *       "sessions": {
                      *         "absolute_days": 30,
+                     *         "failed_sign_ins": 10,
                      *         "idle_minutes": 10080
                      *       },
                      *       "set": [
