@@ -168,6 +168,9 @@ type visitor struct {
 
 // sees tells whether somebody knows of what is of a kind at a place.
 func (v visitor) sees(kind string, p place) bool {
+	if (kind == "webhook" || kind == "s3") && !(farm.APIKey{Permissions: v.may}).May(farm.Read) {
+		return false // they read
+	}
 	key := farm.APIKey{Permissions: v.may, Printers: v.printers, Sites: v.sites}
 	switch kind {
 	case "project":

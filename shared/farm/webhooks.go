@@ -115,6 +115,6 @@ type DeliveryOutcome struct {
 	State    DeliveryState // pending: to be tried again
 	NextAt   time.Time     // of a pending one
 
-	// DisableAfter and DisableReason switch the webhook off that has failed that long.
+	// DisableAfter switches the webhook off that has failed that long.
 	DisableAfter time.Duration
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/danielgtaylor/huma/v2"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -54,13 +55,24 @@ func readBody(required bool, next http.Handler) http.Handler {
 	})
 }
 
-// readQuery refuses a query that is not text, for every handler behind it.
-func readQuery(next http.Handler) http.Handler {
+// readQuery refuses parameters of a query that are no text, or hold a NUL. Those that an
+// operation does not know are ignored, whatever they hold.
+func readQuery(op *huma.Operation, next http.Handler) http.Handler {
+	var names []string
+	for _, p := range op.Parameters {
+		if p.In == "query" {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range r.URL.Query() {
-			for _, v := range append(values, name) {
+		given := r.URL.Query()
+		for _, name := range names {
+			for _, v := range given[name] {
 				if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-					writeError(w, r, farm.Errorf(farm.Invalid, "%s: is not text in UTF-8", strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", "?"), "?")))
+					writeError(w, r, farm.Errorf(farm.Invalid, "%s: is not text in UTF-8", name))
 					return
 				}
 			}

@@ -192,7 +192,7 @@ func (s *server) control(ctx context.Context, id int64, c bambu.Control) (*body[
 		return nil, err
 	}
 	if c.Do == bambu.DoGcode {
-		if err := s.writeDown(ctx, v, string(c.Do), map[string]string{"gcode": c.Gcode}); err != nil {
+		if err := s.writeDown(ctx, v, "send_gcode", map[string]string{"gcode": c.Gcode}); err != nil {
 			return nil, err
 		}
 	}

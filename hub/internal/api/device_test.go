@@ -127,13 +127,13 @@ func TestGcodeIsAudited(t *testing.T) {
 	if len(r.audit.rows) != 4 || r.audit.rows[0].Status != 0 || r.audit.rows[1].Status != 504 || r.audit.rows[1].Action != "send_gcode" || r.audit.rows[3].Status != 200 {
 		t.Fatalf("%+v", r.audit.rows)
 	}
-	a := r.get(base + "/audit?limit=1&action=gcode")
+	a := r.get(base + "/audit?limit=1&action=send_gcode&result=begun")
 	rows := a.json(t).([]any)
 	first := rows[0].(map[string]any)
-	if len(rows) != 1 || a.header.Get("X-Total-Count") != "2" || first["who"] != "admin" || first["action"] != "gcode" || first["printer_id"] != 1.0 || fmt.Sprint(first["data"]) != "map[gcode:G28]" {
+	if len(rows) != 1 || a.header.Get("X-Total-Count") != "2" || first["who"] != "admin" || first["action"] != "send_gcode" || first["printer_id"] != 1.0 || fmt.Sprint(first["data"]) != "map[gcode:G28]" {
 		t.Fatalf("%s", a.body)
 	}
-	a = r.get(base + "/audit?action=gcode&cursor=" + a.header.Get("X-Next-Cursor"))
+	a = r.get(base + "/audit?action=send_gcode&result=begun&cursor=" + a.header.Get("X-Next-Cursor"))
 	if !strings.Contains(string(a.body), "M104 S200") || strings.Contains(string(a.body), "G28") || a.header.Get("X-Next-Cursor") != "" {
 		t.Errorf("%s %v", a.body, a.header)
 	}

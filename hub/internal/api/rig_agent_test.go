@@ -104,7 +104,7 @@ func (m *memAudit) Audit(_ context.Context, q farm.AuditQuery) (out []farm.Audit
 	m.asked = append(m.asked, q)
 	offset := q.Offset
 	for _, a := range slices.Backward(m.rows) {
-		if q.Who != "" && a.Who != q.Who || q.Action != "" && a.Action != q.Action {
+		if q.Who != "" && a.Who != q.Who || q.Action != "" && a.Action != q.Action || q.Result == farm.AuditBegun && a.Status != 0 {
 			continue
 		}
 		total++

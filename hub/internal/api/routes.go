@@ -220,7 +220,7 @@ func (a *adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.RequestBody != nil {
 		h = readBody(op.RequestBody.Required, h)
 	}
-	h = a.server.audited(rt, a.server.gate(rt, readQuery(h)))
+	h = a.server.audited(rt, a.server.gate(rt, readQuery(op, h)))
 	if rt.media {
 		a.server.media = append(a.server.media, mediaPath(op.Path))
 	}

@@ -81,9 +81,9 @@ func (h s3Handlers) given(ctx context.Context) ([]farm.S3Credential, error) {
 	return slices.DeleteFunc(all, func(c farm.S3Credential) bool { return !mayRead(who, c.Sites) }), nil
 }
 
-// mayRead tells whether a caller sees all of the sites; nil is all there are.
+// mayRead tells whether a caller may read, and sees all of the sites; nil is all there are.
 func mayRead(who auth.Principal, sites []int64) bool {
-	return who.Exceeds(farm.APIKey{Sites: sites, ExpiresAt: who.Until()}) != "sites"
+	return who.May(farm.Read) && who.Exceeds(farm.APIKey{Sites: sites, ExpiresAt: who.Until()}) != "sites"
 }
 
 func (h s3Handlers) list(ctx context.Context, in *Page) (*listing[S3Credential], error) {

@@ -196,7 +196,9 @@ type webhookHandlers struct {
 }
 
 // mayTell tells whether a webhook is told of nothing that the caller does not see.
-func mayTell(who auth.Principal, w farm.Webhook) bool { return exceeds(who, w) == "" }
+func mayTell(who auth.Principal, w farm.Webhook) bool {
+	return who.May(farm.Read) && exceeds(who, w) == ""
+}
 
 // exceeds names the allow-list of a webhook that goes beyond the caller's own.
 func exceeds(who auth.Principal, w farm.Webhook) string {
@@ -393,14 +395,16 @@ func (h webhookHandlers) deliveries(ctx context.Context, in *listDeliveriesInput
 	if _, err := h.one(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	rows, total, err := h.webhooks.Deliveries(ctx, in.ID, farm.DeliveryState(in.State), in.Cursor, in.Limit, in.Offset)
+	rows, total, err := h.webhooks.Deliveries(ctx, in.ID, farm.DeliveryState(in.State), in.Cursor, in.Limit+1, in.Offset) // one more tells whether there are more
 	if err != nil {
 		return nil, err
 	}
-	out := &listDeliveriesOutput{Total: total, Body: mapped(rows, deliveryOf)}
-	if len(rows) == in.Limit {
-		out.Next = fmt.Sprint(rows[len(rows)-1].ID)
+	out := &listDeliveriesOutput{Total: total}
+	if len(rows) > in.Limit {
+		rows = rows[:in.Limit]
+		out.Next = fmt.Sprint(rows[in.Limit-1].ID)
 	}
+	out.Body = mapped(rows, deliveryOf)
 	return out, nil
 }
 

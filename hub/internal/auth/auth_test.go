@@ -216,6 +216,8 @@ func TestExceeds(t *testing.T) {
 		{"the hub's limit, which is higher", farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 7}}, farm.APIKey{Permissions: all}, "limits"},
 		{"the hub's limit, which is lower", farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 700, Write: 700, Control: 700}}, farm.APIKey{Permissions: all}, ""},
 		{"a limit by one who has none of his own", farm.APIKey{Permissions: all}, farm.APIKey{Permissions: all, Limits: farm.Limits{Read: 6000}}, ""},
+		{"a limit above the hub's by one of a site", farm.APIKey{Permissions: all, Sites: []int64{1}}, farm.APIKey{Permissions: all, Sites: []int64{1}, Limits: farm.Limits{Read: 6000}}, "limits"},
+		{"a limit above the hub's by one who is no administrator", farm.APIKey{Permissions: all[:1]}, farm.APIKey{Permissions: all[:1], Limits: farm.Limits{Read: 101}}, "limits"},
 		{"no expiry", farm.APIKey{Permissions: all, ExpiresAt: soon}, farm.APIKey{Permissions: all}, "expiry"},
 		{"a later expiry", farm.APIKey{Permissions: all, ExpiresAt: soon}, farm.APIKey{Permissions: all, ExpiresAt: soon.Add(1)}, "expiry"},
 		{"the same expiry", farm.APIKey{Permissions: all, ExpiresAt: soon}, farm.APIKey{Permissions: all, ExpiresAt: soon}, ""},

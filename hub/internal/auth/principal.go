@@ -117,8 +117,8 @@ func (p Principal) AllPrinters() bool { return p.key.Printers == nil }
 
 // Exceeds names the first thing a key would carry beyond the caller's own
 // ("permissions", "printers", "sites", "limits", "expiry"), or "" when it stays
-// within. Nobody hands out, sees or changes more than they have. A caller without
-// limits of its own may set any: the hub's are for who has been given none.
+// within. Nobody hands out, sees or changes more than they have. An
+// administrator of everything who has no limits may set any: the settings let him too.
 func (p Principal) Exceeds(k farm.APIKey) string {
 	for _, perm := range k.Permissions {
 		if !p.May(perm) {
@@ -132,8 +132,11 @@ func (p Principal) Exceeds(k farm.APIKey) string {
 		return "sites"
 	}
 	for _, c := range []Class{ReadClass, WriteClass, ControlClass} {
-		own := limitOf(p.key.Limits, c)
-		if own != 0 && limitOf(orDefault(k.Limits, orDefault(p.defaults, DefaultLimits)), c) > own {
+		hub := orDefault(p.defaults, DefaultLimits)
+		if limitOf(p.key.Limits, c) == 0 && p.May(farm.Admin) && p.AllPrinters() && p.key.Sites == nil {
+			continue
+		}
+		if limitOf(orDefault(k.Limits, hub), c) > limitOf(orDefault(p.key.Limits, hub), c) {
 			return "limits"
 		}
 	}

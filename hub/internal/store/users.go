@@ -102,7 +102,7 @@ func (d *DB) CreateUser(ctx context.Context, u farm.User, password farm.Secret, 
 }
 
 // UpdateUser writes what may change of a person: all but password and times. Whoever
-// is disabled by it loses all sessions. CONFLICT when nobody would be left who may
+// is disabled by it loses all sessions, and what was on its way to their webhooks. CONFLICT when nobody would be left who may
 // everything.
 func (d *DB) UpdateUser(ctx context.Context, u farm.User) (out farm.User, err error) {
 	err = d.change(ctx, func(t *tx) error {
@@ -117,6 +117,11 @@ func (d *DB) UpdateUser(ctx context.Context, u farm.User) (out farm.User, err er
 		}
 		if u.Disabled {
 			if _, err := t.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, u.ID); err != nil {
+				return err
+			}
+			const giveUp = `UPDATE deliveries SET state = 'dead', ended_at = $1, error = 'its owner was disabled before this was delivered'
+				WHERE state = 'pending' AND webhook_id IN (SELECT id FROM webhooks WHERE owner_id = $2)`
+			if _, err := t.ExecContext(ctx, giveUp, ms(u.UpdatedAt), u.ID); err != nil {
 				return err
 			}
 		}

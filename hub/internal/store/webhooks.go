@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -93,7 +94,8 @@ func (d *DB) Webhook(ctx context.Context, id int64) (farm.Webhook, []byte, error
 // UpdateWebhook writes what people may change of a webhook. One that is enabled again
 // begins anew: with the events from now on, as if it had never failed. One that is
 // disabled gives up what was on its way; its DisabledReason says why. What its
-// allow-lists no longer cover is dropped, from its log too.
+// allow-lists no longer cover is dropped, from its log too. CONFLICT when it has been
+// changed since it was read.
 func (d *DB) UpdateWebhook(ctx context.Context, w farm.Webhook, now time.Time) (out farm.Webhook, err error) {
 	const q = `UPDATE webhooks SET name = $1, url = $2, events = $3, printers = $4, sites = $5,
 			since_event = CASE WHEN enabled THEN since_event ELSE ` + lastEvent + ` END,
@@ -101,10 +103,19 @@ func (d *DB) UpdateWebhook(ctx context.Context, w farm.Webhook, now time.Time) (
 			failures = CASE WHEN enabled THEN failures ELSE 0 END,
 			disabled_reason = CASE WHEN CAST($6 AS BOOLEAN) THEN '' WHEN enabled THEN $7 ELSE disabled_reason END,
 			enabled = $6, updated_at = $8
-		WHERE id = $9 RETURNING ` + webhookColumns
+		WHERE id = $9 AND updated_at = $10 RETURNING ` + webhookColumns
 	err = d.change(ctx, func(t *tx) error {
 		out, err = scanWebhook(t.QueryRowContext(ctx, q, w.Name, w.URL, kindList(w.Events), allowList(w.Printers), allowList(w.Sites),
-			w.Enabled, w.DisabledReason, ms(now), w.ID))
+			w.Enabled, w.DisabledReason, ms(now), w.ID, ms(w.UpdatedAt)))
+		if errors.Is(err, sql.ErrNoRows) {
+			var there bool
+			if err := t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = $1)`, w.ID).Scan(&there); err != nil {
+				return err
+			}
+			if there {
+				return farm.Errorf(farm.Conflict, "webhook %d was changed a moment ago: look at it and try again", w.ID)
+			}
+		}
 		if err != nil {
 			return notFound(err, "there is no webhook %d", w.ID)
 		}

@@ -65,6 +65,11 @@ func TestWebhooksAreKept(t *testing.T) {
 		if _, sealed, _ := db.Webhook(ctx, few.ID); string(sealed) != "other" {
 			t.Errorf("%q", sealed)
 		}
+		_, err = db.UpdateWebhook(ctx, few, time.Now())
+		wantCode(t, err, farm.Conflict) // it was changed since it was read
+		if few, _, err = db.Webhook(ctx, few.ID); err != nil {
+			t.Fatal(err)
+		}
 		// Enabling begins with the events from now on.
 		few.Enabled = true
 		if few = must[farm.Webhook](t)(db.UpdateWebhook(ctx, few, time.Now())); !few.Enabled || few.DisabledReason != "" || few.SinceEvent != 1 {

@@ -34,6 +34,7 @@ type lane struct {
 	done chan struct{} // a try has ended
 
 	inFlight int
+	trouble  string // what keeps it from sending, as last told
 }
 
 func (l *lane) run(ctx context.Context) {
@@ -48,8 +49,13 @@ func (l *lane) run(ctx context.Context) {
 			l.w.leave(l.id)
 			return
 		case err != nil:
-			l.w.log.Warn("deliveries not sent, will be tried again", "webhook", l.id, "err", err)
+			if l.trouble != err.Error() {
+				l.trouble = err.Error()
+				l.w.log.Warn("deliveries not sent, will be tried again", "webhook", l.id, "err", err)
+			}
 			next = time.Now().Add(retryEvery)
+		default:
+			l.trouble = ""
 		}
 		var due <-chan time.Time
 		if !next.IsZero() {

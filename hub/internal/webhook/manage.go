@@ -34,13 +34,17 @@ func newSecret() farm.Secret {
 	return farm.Secret("whsec_" + base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
-// check brings a webhook into form and tells what is wrong with it.
-func (w *Webhooks) check(h *farm.Webhook) (err error) {
+// check brings a webhook into form and tells what is wrong with it. An address that is
+// as it was is not judged anew: what may be sent to may have changed, and is looked at
+// when it is sent.
+func (w *Webhooks) check(h *farm.Webhook, was string) (err error) {
 	if h.Name = strings.TrimSpace(h.Name); h.Name == "" || utf8.RuneCountInString(h.Name) > maxName || strings.ContainsFunc(h.Name, unicode.IsControl) {
 		return farm.Errorf(farm.Invalid, "name: 1 to %d characters, on one line", maxName)
 	}
-	if h.URL, err = w.sender.guard.checkURL(h.URL, w.o.Config().AllowPrivate); err != nil {
-		return err
+	if h.URL != was {
+		if h.URL, err = w.sender.guard.checkURL(h.URL, w.o.Config().AllowPrivate); err != nil {
+			return err
+		}
 	}
 	for _, kind := range h.Events {
 		if !slices.Contains(farm.WebhookEvents, kind) {
@@ -70,7 +74,7 @@ func (w *Webhooks) List(ctx context.Context) ([]farm.Webhook, error) { return w.
 
 // Create makes a webhook and gives its secret, this once: the given one, or a new one.
 func (w *Webhooks) Create(ctx context.Context, h farm.Webhook, secret farm.Secret) (farm.Webhook, farm.Secret, error) {
-	if err := w.check(&h); err != nil {
+	if err := w.check(&h, ""); err != nil {
 		return h, "", err
 	}
 	all, err := w.o.Store.Webhooks(ctx)
@@ -95,10 +99,14 @@ func (w *Webhooks) Create(ctx context.Context, h farm.Webhook, secret farm.Secre
 // what was on its way, DisabledReason says why; one that is enabled begins anew, with
 // the events from now on.
 func (w *Webhooks) Change(ctx context.Context, h farm.Webhook) (farm.Webhook, error) {
-	if err := w.check(&h); err != nil {
+	was, _, err := w.o.Store.Webhook(ctx, h.ID)
+	if err != nil {
 		return h, err
 	}
-	h, err := w.o.Store.UpdateWebhook(ctx, h, time.Now())
+	if err := w.check(&h, was.URL); err != nil {
+		return h, err
+	}
+	h, err = w.o.Store.UpdateWebhook(ctx, h, time.Now())
 	w.nudge()
 	return h, err
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -153,6 +154,7 @@ func (w *Webhooks) send(ctx context.Context) {
 			}
 			poke(l.wake)
 		}
+		w.wakeIdle(ids)
 		select {
 		case <-ctx.Done():
 			return
@@ -171,6 +173,18 @@ func (w *Webhooks) lane(id int64) (l *lane, fresh bool) {
 	l = &lane{w: w, id: id, wake: make(chan struct{}, 1), done: make(chan struct{}, perEndpoint)}
 	w.lanes[id] = l
 	return l, true
+}
+
+// wakeIdle lets the lanes that have nothing to send look whether their webhook is still
+// there: it may have gone with its owner, or by another hub.
+func (w *Webhooks) wakeIdle(busy []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, l := range w.lanes {
+		if !slices.Contains(busy, id) {
+			poke(l.wake)
+		}
+	}
 }
 
 // leave ends a lane.
