@@ -128,7 +128,7 @@ func onShelf(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(shelf + name)
 	if err != nil {
-		t.Skipf("%s is not here to compare with", name)
+		t.Skipf("the user's %s is on the shelf, which is not here; that the table is kept is tested without it", name)
 	}
 	return string(b)
 }
