@@ -579,6 +579,11 @@ func TestAWebhookGoesAsFarAsItsOwner(t *testing.T) {
 		if n := len(e.all()); n != tried || len(r.kept(w, farm.DeliveryPending)) != 0 {
 			t.Errorf("%d more tries while its owner is disabled", n-tried)
 		}
+		if dead := r.kept(w, farm.DeliveryDead); len(dead) != 1 {
+			t.Errorf("%d given up", len(dead))
+		} else if _, err := r.Redeliver(t.Context(), w.ID, dead[0].ID); !farm.Is(err, farm.Conflict) {
+			t.Errorf("delivered again for who is disabled: %v", err)
+		}
 		// It goes on when they are back, with what happens from then on.
 		e.set(nil)
 		change(func(u *farm.User) { u.Disabled = false })

@@ -192,12 +192,15 @@ func (w *Webhooks) Redeliver(ctx context.Context, webhookID, id int64) (farm.Del
 	if err != nil {
 		return farm.Delivery{}, err
 	}
+	if h, err = w.owned(ctx, h); err != nil {
+		return farm.Delivery{}, err
+	}
 	was, err := w.o.Store.Delivery(ctx, webhookID, id)
 	switch {
 	case err != nil:
 		return was, err
 	case !h.Enabled:
-		return was, farm.Errorf(farm.Conflict, "webhook %d is disabled: enable it first", webhookID)
+		return was, farm.Errorf(farm.Conflict, "webhook %d, or its owner, is disabled: enable it first", webhookID)
 	case !h.Wants(was.Event, was.PrinterID, was.SiteID):
 		return was, farm.Errorf(farm.Conflict, "webhook %d does not ask for %s any more: change its events first", webhookID, was.Event)
 	}
