@@ -2,20 +2,17 @@ package app
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"bambuddy/shared/farm"
-	"bambuddy/shared/memnet"
 )
 
 // A sender that sends nothing for a minute is told so and cut off, wherever in the form
@@ -33,23 +30,9 @@ func TestSlowUploads(t *testing.T) {
 		"slow, but it comes": {1000, 50 * time.Second, 201, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
-				dir, network := t.TempDir(), memnet.New()
-				l, err := network.Listen("hub:80")
-				if err != nil {
-					t.Fatal(err)
-				}
-				done := make(chan error, 1)
-				go func() {
-					done <- Run(ctx, Options{DataDir: dir, Listener: l, Objects: NewMemoryObjects(), Log: slog.New(slog.DiscardHandler)})
-				}()
-				synctest.Wait()
-				conn, err := network.Dialer("sender")(ctx, "tcp", "hub:80")
-				if err != nil {
-					t.Fatal(err)
-				}
-				fmt.Fprintf(conn, "POST /api/v1/archives HTTP/1.1\r\nHost: hub\r\nX-API-Key: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", adminKey(t, dir), kind, len(body))
+			withHub(t, func(dial func() net.Conn, key, dir string) {
+				conn := dial()
+				fmt.Fprintf(conn, "POST /api/v1/archives HTTP/1.1\r\nHost: hub\r\nX-API-Key: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", key, kind, len(body))
 				if _, err := conn.Write(body[:c.sent]); err != nil {
 					t.Fatal(err)
 				}
@@ -67,11 +50,6 @@ func TestSlowUploads(t *testing.T) {
 				}
 				if left, err := os.ReadDir(filepath.Join(dir, "staging")); err != nil || len(left) != 0 {
 					t.Errorf("staging holds %v, %v", left, err)
-				}
-				_ = conn.Close()
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
 				}
 			})
 		})

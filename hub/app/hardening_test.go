@@ -17,8 +17,8 @@ import (
 	"bambuddy/shared/memnet"
 )
 
-// withHub runs a hub in a bubble and gives a way to it.
-func withHub(t *testing.T, fn func(dial func() net.Conn, key string)) {
+// withHub runs a hub in a bubble and gives a way to it, a key and its data directory.
+func withHub(t *testing.T, fn func(dial func() net.Conn, key, dir string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -41,7 +41,7 @@ func withHub(t *testing.T, fn func(dial func() net.Conn, key string)) {
 			}
 			open = append(open, conn)
 			return conn
-		}, adminKey(t, dir))
+		}, adminKey(t, dir), dir)
 		for _, conn := range open {
 			_ = conn.Close()
 		}
@@ -84,7 +84,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 		"to the page":               {"GET /", false, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withHub(t, func(dial func() net.Conn, key string) {
+			withHub(t, func(dial func() net.Conn, key, _ string) {
 				conn := dial()
 				fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000\r\n", c.line)
 				if c.key {
@@ -101,7 +101,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 
 // An upload that comes byte by byte, each well in time, does not come for ever.
 func TestAnUploadByDrops(t *testing.T) {
-	withHub(t, func(dial func() net.Conn, key string) {
+	withHub(t, func(dial func() net.Conn, key, _ string) {
 		conn := dial()
 		fmt.Fprintf(conn, "POST /api/v1/archives HTTP/1.1\r\nHost: hub\r\nX-API-Key: %s\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n", key)
 		fmt.Fprint(conn, "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.3mf\"\r\n\r\n")
@@ -124,7 +124,7 @@ func TestAnUploadByDrops(t *testing.T) {
 }
 
 func TestHeadersThatAreTooLargeOrSlow(t *testing.T) {
-	withHub(t, func(dial func() net.Conn, _ string) {
+	withHub(t, func(dial func() net.Conn, _, _ string) {
 		conn := dial()
 		go func() {
 			_, _ = fmt.Fprintf(conn, "GET /health HTTP/1.1\r\nHost: hub\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", maxHeader+5000))
@@ -148,7 +148,7 @@ func TestHeadersThatAreTooLargeOrSlow(t *testing.T) {
 
 // Who asks and does not read holds his connection for a minute, and not for ever.
 func TestAnswersThatNobodyReads(t *testing.T) {
-	withHub(t, func(dial func() net.Conn, _ string) {
+	withHub(t, func(dial func() net.Conn, _, _ string) {
 		const asked = 20
 		conn := dial()
 		var asking sync.WaitGroup
