@@ -91,7 +91,7 @@ func (s *server) signInRoutes() {
 	}, s.getMe)
 	register(s, route{
 		id: "change_password", method: http.MethodPost, path: "/auth/password", tag: tag, summary: "Change Password",
-		about: "Changes the password of the person who is signed in, and ends their other sessions.", needs: farm.Read, limit: auth.WriteClass,
+		about: "Changes the password of the person who is signed in, and ends their other sessions.", needs: farm.Read, limit: auth.WriteClass, errors: []farm.Code{farm.Conflict},
 	}, s.changePassword)
 	register(s, route{
 		id: "list_sessions", method: http.MethodGet, path: "/auth/sessions", tag: tag, summary: "List Sessions",

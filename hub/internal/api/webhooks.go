@@ -126,7 +126,7 @@ func (s *server) webhookRoutes(webhooks Webhooks) {
 	}, h.get)
 	register(s, route{
 		id: "update_webhook", method: http.MethodPatch, path: "/webhooks/{id}", tag: tag, summary: "Update Webhook",
-		about: "Any subset of the fields.", needs: farm.Admin, limit: auth.WriteClass,
+		about: "Any subset of the fields.", needs: farm.Admin, limit: auth.WriteClass, errors: []farm.Code{farm.Conflict},
 	}, granted(h.server, h.update))
 	register(s, route{
 		id: "delete_webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tag, summary: "Delete Webhook",

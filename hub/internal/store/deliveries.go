@@ -50,14 +50,14 @@ func (d *DB) AddDeliveries(ctx context.Context, cursor string, from, to int64, a
 }
 
 // addDelivery puts down a delivery, unless there is one of that event, or the webhook
-// is gone or disabled by now.
+// is gone or disabled by now, or its owner is.
 func (t *tx) addDelivery(ctx context.Context, v farm.Delivery) error {
 	// The row is held, or one that is disabled right now would keep what it gives up.
 	q := `INSERT INTO deliveries (uid, webhook_id, event_id, event, printer_id, site_id, at, body, line, state, tries, since, next_at,
 			claim, claimed_to, tried_at, ended_at, created_at, status, request, response, error, took_ms)
 		SELECT CAST($1 AS TEXT), id, CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT),
 			CAST($8 AS TEXT), CAST($5 AS BIGINT), 'pending', 0, CAST($9 AS BIGINT), CAST($9 AS BIGINT), '', 0, 0, 0, CAST($9 AS BIGINT), 0, '', '', '', 0
-		FROM webhooks WHERE id = $2 AND enabled` + t.lock() + ` ON CONFLICT (event_id, webhook_id) DO NOTHING`
+		FROM webhooks WHERE id = $2 AND enabled AND NOT EXISTS (SELECT 1 FROM users WHERE users.id = owner_id AND disabled)` + t.lock() + ` ON CONFLICT (event_id, webhook_id) DO NOTHING`
 	_, err := t.ExecContext(ctx, q, v.UID, v.WebhookID, v.EventID, v.Event, v.PrinterID, v.SiteID, ms(v.At), string(v.Body), ms(v.CreatedAt))
 	return err
 }

@@ -102,8 +102,8 @@ func (d *DB) CreateUser(ctx context.Context, u farm.User, password farm.Secret, 
 }
 
 // UpdateUser writes what may change of a person: all but password and times. Whoever
-// is disabled by it loses all sessions, and what was on its way to their webhooks. CONFLICT when nobody would be left who may
-// everything.
+// is disabled by it loses all sessions, and what was on its way to their webhooks.
+// CONFLICT when nobody would be left who may everything.
 func (d *DB) UpdateUser(ctx context.Context, u farm.User) (out farm.User, err error) {
 	err = d.change(ctx, func(t *tx) error {
 		had, err := t.hasAdministrator(ctx)

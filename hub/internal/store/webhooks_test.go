@@ -393,3 +393,30 @@ func TestPagesOfDeliveries(t *testing.T) {
 		}
 	})
 }
+
+// Events that were read before a person was disabled leave nothing to be sent later.
+func TestNothingIsPutDownForWhoIsDisabled(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		ctx := t.Context()
+		if _, err := db.CreateUser(ctx, someone("anna", farm.Administrator, nil), "hash", true); err != nil {
+			t.Fatal(err)
+		}
+		bert := must[farm.User](t)(db.CreateUser(ctx, someone("bert", farm.Administrator, nil), "hash", false))
+		own := webhook(t, db, "w")
+		own.UID, own.OwnerID = "of bert", bert.ID
+		own = must[farm.Webhook](t)(db.CreateWebhook(ctx, own, nil))
+		for disabled, want := range map[bool]int{true: 0, false: 1} {
+			bert.Disabled = disabled
+			if _, err := db.UpdateUser(ctx, bert); err != nil {
+				t.Fatal(err)
+			}
+			event := int64(1 + want)
+			from := must[int64](t)(db.Cursor(ctx, "x"))
+			must[bool](t)(db.AddDeliveries(ctx, "x", from, from+1, []farm.Delivery{delivery(own, event)}))
+			all, _, err := db.Deliveries(ctx, own.ID, farm.DeliveryPending, 0, 10, 0)
+			if err != nil || len(all) != want {
+				t.Errorf("disabled %v: %d pending, %v", disabled, len(all), err)
+			}
+		}
+	})
+}
