@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"bambuddy/shared/atomicfile"
@@ -25,6 +26,11 @@ const tempPrefix = ".part-"
 type Files struct {
 	root *os.Root
 	dir  string
+
+	// folders is held by who makes a folder until a file is in it, by many at once, and
+	// alone by who removes the empty ones: os.Root.MkdirAll fails in several ways when a
+	// folder goes in the middle of it.
+	folders sync.RWMutex
 }
 
 // NewFiles opens a folder, and makes it if it is missing. Close it.
@@ -109,18 +115,13 @@ func (f *Files) fill(temp string, b *body) (info fs.FileInfo, err error) {
 	return info, nil
 }
 
-// place gives a file its name. Its folders are made again when a delete beside us has
-// just found them empty.
+// place gives a file its name, and makes the folders of it.
 func (f *Files) place(temp, key string) error {
-	const tries = 100
-	var err error
-	for range tries {
-		if err = f.root.MkdirAll(filepath.FromSlash(path.Dir(key)), 0o700); err == nil {
-			err = f.root.Rename(temp, filepath.FromSlash(key))
-		}
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
+	f.folders.RLock()
+	defer f.folders.RUnlock()
+	err := f.root.MkdirAll(filepath.FromSlash(path.Dir(key)), 0o700)
+	if err == nil {
+		err = f.root.Rename(temp, filepath.FromSlash(key))
 	}
 	if err != nil && f.inTheWay(key) {
 		return farm.Wrap(farm.Invalid, err, "key %s: one of two keys is a folder of the other", key)
@@ -240,11 +241,18 @@ func (f *Files) Delete(ctx context.Context, key string) error {
 	if err := f.root.Remove(filepath.FromSlash(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unusable(err)
 	}
-	dir := path.Dir(key)
-	for dir != "." && f.root.Remove(filepath.FromSlash(dir)) == nil { // one that is not empty stays
+	return f.syncUp(f.removeEmpty(path.Dir(key)))
+}
+
+// removeEmpty removes a folder and those above it that are empty, and gives the first
+// that stays.
+func (f *Files) removeEmpty(dir string) string {
+	f.folders.Lock()
+	defer f.folders.Unlock()
+	for dir != "." && f.root.Remove(filepath.FromSlash(dir)) == nil {
 		dir = path.Dir(dir)
 	}
-	return f.syncUp(dir)
+	return dir
 }
 
 // Check is Store's: it writes a file and removes it.
