@@ -79,6 +79,10 @@ type PrinterConfig struct {
 	CameraPort int         `json:"camera_port"` // 0: the model's own
 	AccessCode farm.Secret `json:"access_code"`
 	Fence      int64       `json:"fence"` // the hub's counter of assignments of this printer
+
+	// AutoClear: something takes each print that succeeded off the plate, so the agent
+	// takes it for clear a minute after the end of one.
+	AutoClear bool `json:"auto_clear,omitempty"`
 }
 
 // ConfigResult tells what an agent made of a Config. A bad printer is an entry
@@ -115,6 +119,9 @@ type StateFrame struct {
 	// address configured; "" otherwise. Unlike Connection it is in every frame. It
 	// is what some machine on the LAN said: a hint for a person, never proof.
 	SeenAddress string `json:"seen_address,omitempty"`
+
+	// Plate is in every frame of an agent with CapPlate; nil: not known.
+	Plate *Plate `json:"plate,omitempty"`
 }
 
 // StateBeat is how many seconds an idle state stream waits before it carries a
@@ -167,6 +174,8 @@ type Command struct {
 	Kind    CommandKind `json:"kind"`
 
 	Control *bambu.Control `json:"control,omitempty"` // of the kind Control
+	// PlateVersion is, of the kind ClearPlate, the version the person looked at; nil: any.
+	PlateVersion *int64 `json:"plate_version,omitempty"`
 }
 
 // MaxValidMS bounds Command.ValidMS.
@@ -178,6 +187,7 @@ type CommandResult struct {
 	Deferred bool   `json:"deferred,omitempty"` // accepted, will be sent when the printer's limit allows
 	// Confirmed tells how a control is known to have been taken: ByAck or ByState.
 	Confirmed string `json:"confirmed,omitempty"`
+	Plate     *Plate `json:"plate,omitempty"` // of the kind ClearPlate: as it is now
 }
 
 // How a control was confirmed.
